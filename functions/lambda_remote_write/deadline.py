@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -57,6 +58,18 @@ class Call(Generic[Result]):
 def call_until(function: Callable[[], Result], deadline: float) -> Result:
     """The function's result. Raises DeadlineExceeded, and what the function raises."""
     return Call(function).result(deadline)
+
+
+@contextmanager
+def exclusive(lock: threading.Lock, deadline: float, late: Exception) -> Iterator[None]:
+    """Holds a lock, as those do who wait for one answer that serves them all. Raises `late` when it is not free before
+    `deadline` (monotonic seconds): none waits beyond its own time."""
+    if not lock.acquire(timeout=max(deadline - time.monotonic(), 0)):
+        raise late
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class ConcurrencyLimiter(Generic[Item]):

@@ -11,6 +11,7 @@ from typing import Any
 
 from .config.scalars import print_duration
 from .config.schema import SHOWN_DROPPED_TARGETS, Config, Job, JsonJob, Metric
+from .config.sd_configs import HttpSd, JsonSd
 from .config.yaml_reader import shown_url
 from .dependencies import Dependencies
 from .environment import Environment
@@ -189,7 +190,7 @@ def _job_of(pool: ScrapePool[Any], shown: _Shown, config: Config) -> dict[str, A
 def _signed(pool: ScrapePool[Any], shown: _Shown, config: Config) -> dict[str, Any]:
     """Of a job that signs what it asks: the IAM statements that it needs, and what AWS bills for its requests."""
     job = pool.job
-    lists = [one for one in job.discovery if hasattr(one, "http")]
+    lists = [one for one in job.discovery if isinstance(one, HttpSd | JsonSd)]
     asked = [(one.target.url, job) for one in pool.scrapers.values() if not one.target.error]
     signed = [(url, by) for url, by in (*asked, *((one.url, one) for one in lists)) if by.http.sigv4]
     if not signed:
@@ -197,13 +198,12 @@ def _signed(pool: ScrapePool[Any], shown: _Shown, config: Config) -> dict[str, A
     from .aws import iam
 
     needed = iam.statements(
-        iam.ApiCall(getattr(by, "method", "GET"), url, by.http, _text(getattr(by, "body", ""))) for url, by in signed
+        iam.ApiCall(by.method, url, by.http, by.body or "")
+        if isinstance(by, JsonJob | JsonSd)
+        else iam.ApiCall("GET", url, by.http)
+        for url, by in signed
     )
     return {"iam": [shown.masked(one) for one in needed[:_SHOWN_STATEMENTS]]} | _billed(job, shown, config)
-
-
-def _text(body: Any) -> str:
-    return body if isinstance(body, str) else ""
 
 
 def _billed(job: Job, shown: _Shown, config: Config) -> dict[str, Any]:

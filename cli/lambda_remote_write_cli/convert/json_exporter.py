@@ -10,7 +10,7 @@ from typing import NoReturn
 from . import go_template, jsonpath, probe_job, prometheus
 from .http_client import move_userinfo, put_headers
 from .jsonpath import Untranslatable
-from .layouts import Layout, with_modules
+from .layouts import ModulesConfig, with_modules
 from .probes import Probe, probes_of
 from .render import commented, flow_text
 from .tree import Comment, DroppedKeys, Entry, List, Map, Scalar, is_empty, listing, mapping, scalar
@@ -70,14 +70,14 @@ def convert(top: Map, dropped: DroppedKeys, targets: Map | None = None, *, exact
         if isinstance(module.value, Map):
             jobs.entries += _jobs(_Module(module, module.value, dropped, reading), layout.address, targets, names)
     others = [dropped.note(entry, _OTHER_KEY) for entry in layout.top.pairs() if entry.key != "modules"]
-    result = Map([*_remarks(layout, exact=exact)])
+    result = Map([*_comments(layout, exact=exact)])
     if targets:
         probe_job.put_global(result, targets, dropped)
     result.entries += [Entry("json_configs", jobs), *others, Comment(prometheus.NO_ENDPOINT, above=[""])]
     return result
 
 
-def _remarks(layout: Layout, *, exact: bool) -> list[Comment]:
+def _comments(layout: ModulesConfig, *, exact: bool) -> list[Comment]:
     """Where samples differ from those of json_exporter."""
     metrics = [metric for module in layout.top.map("modules").pairs() for metric in module.map.maps("metrics")]
     labels = _paths(pair.text for metric in metrics for pair in metric.map("labels").pairs())

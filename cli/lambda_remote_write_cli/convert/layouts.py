@@ -19,7 +19,7 @@ _OF_ARGUMENT = "# The address was an argument of json_exporter; it has to stand 
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ModulesConfig:
     """A config as `modules`. `old_paths`: it is one of 0.1 or 0.2. `address` is a comment on where its target stood."""
 
     top: Map
@@ -27,11 +27,11 @@ class Layout:
     address: str = OF_TARGET
 
 
-def with_modules(top: Map) -> Layout:
+def with_modules(top: Map) -> ModulesConfig:
     """A config of any version; one that was a list has it in `metrics`."""
     items = top.items("metrics")
     if top.get("modules") or not items:
-        return Layout(top)
+        return ModulesConfig(top)
     is_list = items[0].path.startswith("[")
     module = Map([one for one in top.entries if not isinstance(one, Entry) or one.key in _MODULE_KEYS])
     others = [one for one in top.pairs() if one.key not in _MODULE_KEYS]
@@ -40,7 +40,7 @@ def with_modules(top: Map) -> Layout:
         for metric in top.maps("metrics"):
             _put_paths(metric, has_value_labels=not is_list)
     modules = Map([Entry(DEFAULT_MODULE, module, path=DEFAULT_MODULE)])
-    return Layout(Map([Entry("modules", modules), *others]), old_paths, _OF_ARGUMENT if is_list else OF_TARGET)
+    return ModulesConfig(Map([Entry("modules", modules), *others]), old_paths, _OF_ARGUMENT if is_list else OF_TARGET)
 
 
 def _put_paths(metric: Map, *, has_value_labels: bool) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ..config.schema import SigV4
 from ..config.secrets import SecretStore
+from ..deadline import exclusive
 from ..http import HttpRequest
 from ..http.authentication import AuthenticationError, Refusal
 from .credentials import Credentials, CredentialsError, CredentialsProvider, CredentialsProviders
@@ -36,11 +36,8 @@ class SourceSignature:
         return replace(ready, headers=signed(ready, self._sigv4, credentials, self._now_ms()))
 
     def _get(self, deadline: float) -> Credentials:
-        """Those who sign alike wait for one answer, none of them beyond its own time, and a role that cannot be assumed
-        is asked for once a run."""
-        if not self._lock.acquire(timeout=max(deadline - time.monotonic(), 0)):
-            raise AuthenticationError("sigv4: no AWS credentials within the time")
-        try:
+        """Those who sign alike wait for one answer. A role that cannot be assumed is asked for once a run."""
+        with exclusive(self._lock, deadline, AuthenticationError("sigv4: no AWS credentials within the time")):
             if self._failed and self._is_fresh(self._failed[0]):
                 raise AuthenticationError(self._failed[1])
             try:
@@ -48,8 +45,6 @@ class SourceSignature:
             except CredentialsError as error:
                 self._failed = self._secrets.now(), f"sigv4: {error}"
                 raise AuthenticationError(self._failed[1]) from None
-        finally:
-            self._lock.release()
 
     def _is_fresh(self, at: float) -> bool:
         """Whether something was done in this run; where there are no runs, a moment ago."""

@@ -326,17 +326,8 @@ def _oauth2(section: Section) -> OAuth2 | None:
     block = section.section("oauth2")
     if block is None:
         return None
-
-    def grant(text: str) -> str:
-        if text == _JWT_BEARER:
-            raise ValueError(f"{_SIGNED}; allowed are {_CLIENT_CREDENTIALS} and {_PASSWORD}")
-        if text not in (_CLIENT_CREDENTIALS, _PASSWORD):
-            raise ValueError(f"allowed are {_CLIENT_CREDENTIALS} and {_PASSWORD}; other grants go into endpoint_params")
-        return text
-
-    grant_type = block.read("grant_type", grant, _CLIENT_CREDENTIALS)
     found = OAuth2(
-        grant_type=grant_type,
+        grant_type=block.read("grant_type", _grant_type, _CLIENT_CREDENTIALS),
         username=secret(block, "username"),
         password=secret(block, "password"),
         client_id=plain_text.text(block, "client_id", _OAUTH2) or "",
@@ -354,6 +345,14 @@ def _oauth2(section: Section) -> OAuth2 | None:
         _check_user(block, found)
     block.close(dict.fromkeys(_OF_JWT_BEARER, f"is for the grant type {_JWT_BEARER}: {_SIGNED}"))
     return found
+
+
+def _grant_type(text: str) -> str:
+    if text == _JWT_BEARER:
+        raise ValueError(f"{_SIGNED}; allowed are {_CLIENT_CREDENTIALS} and {_PASSWORD}")
+    if text not in (_CLIENT_CREDENTIALS, _PASSWORD):
+        raise ValueError(f"allowed are {_CLIENT_CREDENTIALS} and {_PASSWORD}; other grants go into endpoint_params")
+    return text
 
 
 def _check_user(block: Section, oauth2: OAuth2) -> None:

@@ -3,13 +3,11 @@ bounds them. Each means what it means in Prometheus."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from . import global_config, http_client, plain_text, relabel_configs, sigv4, templates
-from .schema import MAX_REQUESTS_PER_HOST, GlobalConfig, HttpClientConfig, Job
-from .secrets import Secret
+from . import global_config, http_client, relabel_configs, sigv4
+from .schema import MAX_REQUESTS_PER_HOST, GlobalConfig, Job
 from .yaml_reader import Section, did_you_mean
 
 
@@ -54,11 +52,7 @@ def targets(entry: Section, fallback: GlobalConfig, default: Job, env_vars: Mapp
 
 
 def _hosts(entry: Section) -> tuple[str, ...]:
-    """`hosts`, which a job must have that gets credentials for each request, where its targets do not all stand in the
-    config."""
-    has_lists = any(key != "static_configs" for key in discovers(entry))
-    keys = [key for key in ("sigv4", "login") if key in entry and (key != "login" or _logs_in_at_one_address(entry))]
-    needed_by = keys[0] if keys and has_lists else ""
+    needed_by = _needs_hosts(entry)
     if not needed_by and not entry.has("hosts"):
         return ()
     from . import hosts  # few configs have it
@@ -66,11 +60,16 @@ def _hosts(entry: Section) -> tuple[str, ...]:
     return hosts.read(entry, needed_by)
 
 
-def _logs_in_at_one_address(entry: Section) -> bool:
-    """A path as `login.url` gives each target a token of its own."""
+def _needs_hosts(entry: Section) -> str:
+    """The key for which a job needs `hosts`, "" when it needs none: one that makes credentials for targets that do not
+    all stand in the config. A path as `login.url` gives each target a token of its own."""
+    if all(key == "static_configs" for key in discovers(entry)):
+        return ""
+    if "sigv4" in entry:
+        return "sigv4"
     login = entry.section("login")
     url = login.text("url") if login else ""
-    return bool(url) and not url.startswith("/")
+    return "login" if url and not url.startswith("/") else ""
 
 
 def _scheme(entry: Section, default: str) -> str:
@@ -82,32 +81,3 @@ def _scheme(entry: Section, default: str) -> str:
     if "sigv4" in entry and not entry.has("scheme"):
         entry.warn("sigv4", "the job's scheme is http, its default; AWS's APIs take https: write scheme: https")
     return scheme
-
-
-Params = tuple[tuple[str, tuple[Secret, ...]], ...]
-"""Names and values of a query."""
-
-
-def params(entry: Section, convert: Callable[[str], str] = str) -> Params:
-    """`params: {name: [value, …]}`."""
-    section = entry.map("params")
-    return tuple((name, tuple(plain_text.secrets(section, name, convert))) for name in section)
-
-
-def query(entry: Section) -> Params:
-    """`query: {name: value}`, the short form of params with one value for each name; the values are templates."""
-    convert = templates.reader(entry, "query", templates.IN_URL)
-    return tuple((name, (value,)) for name, value in plain_text.secret_map(entry, "query", convert).items())
-
-
-def with_params(given: Params, http: HttpClientConfig) -> dict[str, Any]:
-    """The fields `params` and `http` of a job: a parameter with a reference among its values is no part of a target's
-    labels and address."""
-    plain, secret = [], []
-    for name, values in given:
-        texts = tuple(value.literal for value in values if value.literal is not None)
-        if len(texts) == len(values):
-            plain.append((name, texts))
-        else:
-            secret.append((name, values))
-    return {"params": tuple(plain), "http": replace(http, secret_params=tuple(secret))}

@@ -11,7 +11,7 @@ from typing import Any
 from . import expression, http_client, plain_text, templates
 from .expression import Expression, Step
 from .global_config import label_name
-from .schema import DEFAULT_TEMPLATES, HttpClientConfig, Pagination, Templates
+from .schema import BY_CONTENT_TYPE, DEFAULT_TEMPLATES, BodyFormat, HttpClientConfig, Pagination, Templates
 from .secrets import Secret, parse_reference
 from .timestamp import Format, parse_format, parse_zone
 from .yaml_reader import Section
@@ -57,8 +57,7 @@ _REF_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 def check_refs(section: Section, bodies: Iterable[str | None], refs: Iterable[str]) -> None:
     """Every `{ref.NAME}` has its reference, and every reference its place."""
-    used = {name[4:] for body in bodies for name in templates.names(body or "") if name.startswith("ref.")}
-    known = set(refs)
+    used, known = templates.names_of("ref", bodies), set(refs)
     for name in sorted(used - known):
         section.problem("body", f'{{ref.{name}}} has no reference; write refs: {{{name}: "env:…"}} beside body')
     for name in sorted(known - used):
@@ -74,6 +73,16 @@ def _time_format(section: Section) -> Format:
     found = replace(block.read("format", parse_format, DEFAULT_TEMPLATES.format), zone=zone)
     block.close()
     return found
+
+
+def read_body_format(section: Section) -> BodyFormat:
+    """`format`, `strip_prefix` and `charset`."""
+    given = [section.has(key) for key in ("format", "strip_prefix", "charset")]
+    if not any(given):
+        return BY_CONTENT_TYPE
+    from . import body_format  # most APIs answer what their Content-Type says
+
+    return body_format.read(section)
 
 
 def with_headers(entry: Section, http: HttpClientConfig) -> HttpClientConfig:

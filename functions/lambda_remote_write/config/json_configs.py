@@ -13,11 +13,11 @@ from .. import relabel
 from ..model.scrape import SYNTHETIC_NAMES
 from . import (
     backfill,
-    body_format,
     expression,
     http_client,
     jobs,
     json_api,
+    params,
     plain_text,
     scalars,
     sigv4,
@@ -58,26 +58,31 @@ def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], ta
         default,
         **shared,
         **targets,
-        **jobs.with_params(_params(entry), http),
+        **params.with_params(_params(entry), http),
         **request,
         labels=_static_labels(entry),
         valid_status_codes=tuple(entry.read_list("valid_status_codes", _status_code)),
         fail_if=json_api.read_expression(entry, "fail_if", json_api.over_document),
         fail_message=json_api.read_expression(entry, "fail_message", json_api.over_document),
-        body_format=body_format.read(entry),
+        body_format=json_api.read_body_format(entry),
         pagination=json_api.pagination(entry),
         metrics=tuple(metric for metric, _ in found),
         backfill=_backfill(entry, found, interval_ms),
     )
+    _check(entry, job)
+    sigv4.warn_of_price(entry, job.http, max(interval_ms, fallback.tick_ms))
+    entry.close(unsupported_keys.JOB)
+    return job
+
+
+def _check(entry: Section, job: JsonJob) -> None:
+    """Reports keys that do not go together."""
     bodies = [job.body, job.backfill.body if job.backfill else None]
     _check_labels(entry, job, bodies)
     json_api.check_refs(entry, bodies, [name for name, _ in job.templates.refs])
     json_api.check_offset(entry, job.pagination, [metric.records for metric in job.metrics])
     if entry.has("fail_message") and not entry.has("fail_if"):
         entry.problem("fail_message", "needs fail_if: it finds the text of the failure")
-    sigv4.warn_of_price(entry, job.http, max(interval_ms, fallback.tick_ms))
-    entry.close(unsupported_keys.JOB)
-    return job
 
 
 def _targets(entry: Section, fallback: GlobalConfig, default: JsonJob, env_vars: Mapping[str, str]) -> dict[str, Any]:
@@ -93,22 +98,22 @@ def _targets(entry: Section, fallback: GlobalConfig, default: JsonJob, env_vars:
     return {}
 
 
-def _params(entry: Section) -> jobs.Params:
-    query = jobs.query(entry)
-    params = jobs.params(entry, templates.reader(entry, "params", templates.IN_URL))
+def _params(entry: Section) -> params.Params:
+    query = params.read_query(entry)
+    given = params.read(entry, templates.reader(entry, "params", templates.IN_URL))
     if entry.has("query") and entry.has("params"):
         entry.problem("query", json_api.SHORT_FORM.format("params"))
-    for name, values in params:
+    for name, values in given:
         texts = [value.literal for value in values if value.literal is not None]
         if len(texts) < len(values) and any(map(templates.names, texts)):
             entry.problem("params", f"{name:.60}: a template cannot stand beside a reference in one list")
-    return query or params
+    return query or given
 
 
 def _check_labels(entry: Section, job: JsonJob, bodies: Sequence[str | None]) -> None:
     """Labels that `{label.NAME}` of a body names, and no target has."""
     known = {"job", "instance"} | {name for name, _ in job.labels}
-    for name in (one[6:] for body in bodies for one in templates.names(body or "") if one.startswith("label.")):
+    for name in sorted(templates.names_of("label", bodies)):
         if name.startswith("__"):
             entry.problem("body", f"{{label.{name}}}: labels that begin with __ are gone after relabelling")
         elif job.url and name not in known:

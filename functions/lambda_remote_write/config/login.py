@@ -12,7 +12,7 @@ from .schema import Login, TokenUse
 from .secrets import Secret, SecretText, looks_like_reference
 from .yaml_reader import Section
 
-_COOKIE = "cookie"  # as `token`: the answer's cookies are what lets in
+_COOKIE = "cookie"  # as `token`: the job's requests carry the answer's cookies
 _RESERVED = http_client.RESERVED_FOR_SOURCES - {"authorization"}
 _FORM = re.compile(r"[^\s=&{}<>\"]+=[^\s]*")
 _FORM_TYPE, _JSON_TYPE = "application/x-www-form-urlencoded", "application/json"
@@ -95,7 +95,7 @@ def _body(
 
 def _content_type(body: str) -> str:
     """What a body looks like."""
-    if body.lstrip()[:1] in ("{", "["):
+    if templates.begins_as_json(body):
         return _JSON_TYPE
     return _FORM_TYPE if _FORM.fullmatch(templates.filled(body.strip(), lambda name: "x", str)) else ""
 

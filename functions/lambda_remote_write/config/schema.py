@@ -121,8 +121,8 @@ class TokenUse:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A request whose answer lets others in: by its cookies when `token` is None. `url` is absolute, or the path at
-    which each target is logged in."""
+    """A request whose answer has a token for the requests of the job, or cookies when `token` is None. `url` is
+    absolute, or the path at which each target is logged in."""
 
     url: str = field(repr=False)
     token: Expression | None

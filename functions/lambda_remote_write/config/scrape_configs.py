@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from . import global_config, http_client, jobs, unsupported_keys
+from . import global_config, http_client, jobs, params, unsupported_keys
 from .schema import NAME_ESCAPING, GlobalConfig, ScrapeJob
 from .yaml_reader import Section
 
@@ -27,7 +27,7 @@ def _job(entry: Section, fallback: GlobalConfig, env_vars: Mapping[str, str], ta
     shared = jobs.shared(entry, fallback, default, http_client.RESERVED_FOR_SCRAPES, env_vars)
     job = replace(
         default,
-        **jobs.with_params(jobs.params(entry), shared.pop("http")),
+        **params.with_params(params.read(entry), shared.pop("http")),
         **shared,
         **jobs.targets(entry, fallback, default, env_vars),
         scrape_protocols=_protocols(entry, fallback, default, native),

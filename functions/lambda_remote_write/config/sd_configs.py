@@ -14,12 +14,11 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from .. import relabel
 from . import (
     aws_identity,
-    body_format,
     expression,
     go_glob,
     http_client,
-    jobs,
     json_api,
+    params,
     scalars,
     sigv4,
     templates,
@@ -286,18 +285,18 @@ def _with_login(text: str) -> tuple[str, BasicAuth | None]:
 def _json_sd(block: Section, env_vars: EnvVars) -> JsonSd | None:
     before = len(block.diagnostics.problems)
     request = json_api.read_request(block)
-    if any(name.startswith("label.") for name in templates.names(request["body"] or "")):
+    if templates.names_of("label", [request["body"]]):
         block.problem("body", "{label.NAME} stands in the body of a job: a list has no target whose label it could be")
     json_api.check_refs(block, [request["body"]], [name for name, _ in request["templates"].refs])
     steps = json_api.read_steps(block, "[]")
     convert = json_api.within(steps) if not block.is_wrong("records") else expression.parse
     target = json_api.read_expression(block, "target", lambda text: _target(text, convert))
     labels = json_api.read_labels(block, convert)
-    pagination, form = json_api.pagination(block), body_format.read(block)
+    pagination, form = json_api.pagination(block), json_api.read_body_format(block)
     interval_ms = block.positive_ms("refresh_interval", JSON_SD_REFRESH_MS)
     url = json_api.read_url(block)
     http = sigv4.of_source(block, http_client.read_source(block, http_client.RESERVED_FOR_SOURCES), url or "", env_vars)
-    params = jobs.with_params(jobs.query(block), json_api.with_headers(block, http))
+    asked = params.with_params(params.read_query(block), json_api.with_headers(block, http))
     for key in ("url", "target"):
         if not block.has(key):
             block.problem(key, "is required")
@@ -306,7 +305,7 @@ def _json_sd(block: Section, env_vars: EnvVars) -> JsonSd | None:
         return None
     records = expression.records(steps, [target, *(found for _, found in labels)])
     json_api.check_offset(block, pagination, [records])
-    return JsonSd(url, records, target, labels, pagination, interval_ms, body_format=form, **params, **request)
+    return JsonSd(url, records, target, labels, pagination, interval_ms, body_format=form, **asked, **request)
 
 
 def _target(text: str, convert: Callable[[str], Expression]) -> Expression:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from ..report import cost
 from . import aws_identity, scalars
 from .schema import HttpClientConfig, SigV4
 from .yaml_reader import Section
@@ -65,7 +64,11 @@ def of_source(section: Section, http: HttpClientConfig, url: str, env_vars: Mapp
 
 def warn_of_price(section: Section, http: HttpClientConfig, interval_ms: int) -> None:
     """Warns of an API that is billed by request, where a month costs more than a stack does."""
-    price = cost.REQUEST_USD.get(http.sigv4.service, 0) if http.sigv4 else 0
+    if http.sigv4 is None:
+        return
+    from ..report import cost  # few configs sign what they ask
+
+    price = cost.REQUEST_USD.get(http.sigv4.service, 0)
     dollars = price * cost.requests_per_month(interval_ms / 1000)
     if dollars >= _WORTH_SAYING_USD:
         every = f"every {scalars.print_duration(interval_ms)} that is ${dollars:,.2f} a month"

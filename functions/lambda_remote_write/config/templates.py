@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
 from . import scalars
@@ -60,6 +60,12 @@ def names(text: str) -> list[str]:
     return _PLACEHOLDER.findall(text)
 
 
+def names_of(kind: str, texts: Iterable[str | None]) -> set[str]:
+    """The names that stand in texts as `{kind.NAME}`."""
+    found = (name.partition(".") for text in texts for name in names(text or ""))
+    return {name for one, _, name in found if one == kind and name}
+
+
 def time_of(name: str, form: Format, now_ms: int) -> str | None:
     """What `now` and `now-DURATION` stand for; None for other names."""
     if not (name == "now" or name.startswith("now-")):
@@ -79,12 +85,16 @@ def in_url(text: str) -> str:
     return quote(text, safe="")
 
 
+def begins_as_json(body: str) -> bool:
+    return body.lstrip()[:1] in ("{", "[")
+
+
 def escape_of_body(body: str, content_type: str) -> Callable[[str], str]:
     """By Content-Type, or what the body looks like where there is none."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == "application/x-www-form-urlencoded":
         return quote_plus
-    is_json = "json" in media_type or (not media_type and body.lstrip()[:1] in ("{", "["))
+    is_json = "json" in media_type or (not media_type and begins_as_json(body))
     return in_json if is_json else str
 
 

@@ -59,8 +59,17 @@ class _JsonList:
         lists = [config.records] if config.records.is_list else []
         self._config, self._fetcher = config, fetcher
         url = with_query(config.url, dict(config.params), templates.quoted)
-        asked = config.pagination, config.method, config.body, config.templates
-        self._request = ApiRequest(url, config.http, _MAX_BYTES, lists, *asked, body_format=config.body_format)
+        self._request = ApiRequest(
+            url,
+            config.http,
+            _MAX_BYTES,
+            lists,
+            config.pagination,
+            method=config.method,
+            body=config.body,
+            templates=config.templates,
+            body_format=config.body_format,
+        )
         self._place = shown_url(config.url)
         self._has_followed = False  # an answer led to a second page
         self._stored: StoredAnswer | None = None  # to be asked about again

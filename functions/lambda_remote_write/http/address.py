@@ -37,6 +37,14 @@ def parsed(url: str) -> urllib3.util.Url:
     return urllib3.util.parse_url(url)
 
 
+@functools.lru_cache(maxsize=1024)
+def origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of a URL: credentials never go to another one. Raises ValueError."""
+    parts = parsed(url)
+    port = (443 if parts.scheme == "https" else 80) if parts.port is None else parts.port
+    return parts.scheme or "", parts.host or "", port
+
+
 def is_this_machine(host: str) -> bool:
     """Whether a host names this machine itself, in whatever form."""
     name = _name(host)

@@ -34,8 +34,8 @@ class Authentication(Protocol):
         AuthenticationError and SecretError."""
 
     def renew(self, refusal: Refusal) -> bool:
-        """Gives up what was refused. True when another request may be let in. At its second refusal only who
-        answers challenges has another one."""
+        """Drops what was refused. True when another request is worth its while; after a second refusal that is so only
+        for an answer to another challenge."""
 
 
 class Signature(Authentication, Protocol):

@@ -18,9 +18,8 @@ from urllib.parse import quote
 from ..config.schema import DigestAuth
 from ..config.secrets import Secret, SecretStore
 from ..report.mask import cut, printable
-from .address import parsed
+from .address import origin, parsed
 from .authentication import AuthenticationError, Refusal
-from .fetch import origin
 from .options import merged
 from .types import HttpRequest
 

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 from ..config.schema import HttpClientConfig
 from ..report.mask import is_public_header, names_credential
 from . import content_coding
+from .response import declared_charset
 
 _UNPACKED_BYTES = 8_192
 _MAX_DEPTH = 6
@@ -58,9 +59,8 @@ def said_in(content: bytes) -> str:
 
 def _decoded(body: bytes, content_type: str, content_encoding: str) -> str:
     body = content_coding.beginning(body, content_encoding, _UNPACKED_BYTES)
-    charset = re.search(r"charset\s*=\s*\"?([\w.:-]+)", content_type, re.IGNORECASE)
     try:
-        return body.decode(charset[1] if charset else "utf-8-sig", "replace")
+        return body.decode(declared_charset(content_type) or "utf-8-sig", "replace")
     except LookupError:
         return body.decode("utf-8", "replace")
 

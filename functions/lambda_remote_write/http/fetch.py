@@ -14,12 +14,13 @@ from ..config.schema import HttpClientConfig, SigV4
 from ..config.secrets import Secret, SecretError, SecretStore, SecretText
 from ..config.yaml_reader import shown_url
 from . import Answer, HttpRequest, Transport, TransportError, content_coding, is_this_machine, parsed
+from .address import origin
 from .authentication import Authentication, AuthenticationError, Refusal, Signature
 from .conditional import AnswerMemory, Body, StoredAnswer
-from .oauth2 import BearerToken, TokenStore
 from .options import auth_headers, connection_options, merged
 from .query import with_query
 from .response import Headers
+from .types import ConnectionOptions
 
 _MAX_REDIRECTS = 10
 _MAX_TRIES = 3  # of a Digest: without credentials, with them, and with a nonce that is not stale
@@ -102,16 +103,9 @@ class _Sent:
     stored: StoredAnswer | None = None
 
 
-def origin(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port of a URL: credentials never go to another one. Raises ValueError."""
-    parts = parsed(url)
-    port = (443 if parts.scheme == "https" else 80) if parts.port is None else parts.port
-    return parts.scheme or "", parts.host or "", port
-
-
 class Fetcher:
-    """Fetches from sources; keeps OAuth2 tokens while the environment is warm. `sign` gives what signs for a `sigv4`.
-    Safe for several threads."""
+    """Fetches from sources; keeps tokens, logins and challenges while the environment is warm. `sign` gives what signs
+    for a `sigv4`. Safe for several threads."""
 
     def __init__(
         self,
@@ -121,7 +115,6 @@ class Fetcher:
         sign: Callable[[SigV4], Signature],
     ) -> None:
         self._transport, self._secrets, self._env_vars, self._sign = transport, secrets, env_vars, sign
-        self._tokens = TokenStore(transport, secrets, env_vars)
         self._kept: dict[str, Any] = {}  # by key of the config: what authenticates while the environment is warm
         self.memory = AnswerMemory()
         port = env_vars.get("AWS_LAMBDA_RUNTIME_API", "").rpartition(":")[2]  # 127.0.0.1:9001
@@ -209,9 +202,14 @@ class Fetcher:
     def _authentications(self, request: SourceRequest) -> list[Authentication]:
         """In the order in which they pass a request on: what it becomes last is what a digest is made of."""
         client = request.client
-        found: list[Authentication] = [BearerToken(client.oauth2, self._tokens)] if client.oauth2 else []
+        found: list[Authentication] = []  # most sources need none of these modules
+        if client.oauth2:
+            from .oauth2 import BearerToken, TokenStore
+
+            tokens = self._kept.setdefault("oauth2", TokenStore(self._transport, self._secrets, self._env_vars))
+            found.append(BearerToken(client.oauth2, tokens))
         if client.login:
-            from .login import LoginStore, Session  # seldom needed
+            from .login import LoginStore, Session
 
             logins = self._kept.setdefault("login", LoginStore(self.fetch, self._secrets))
             found.append(Session.of(request, client.login, logins))
@@ -260,26 +258,27 @@ class Fetcher:
             sent = HttpRequest(method, url, headers, body)
             for authentication in authentications if at_home else ():
                 sent = authentication.authenticated(sent, deadline)
-            tls = client.tls if at_home else replace(client.tls, cert=None, key=None, server_name="")
-            options = connection_options(url, tls, client.proxy, self._secrets, self._env_vars)
-            guarded = not request.allow_link_local
-            is_redirected_away = guarded and not at_home and not is_this_machine(parsed(request.url).host or "")
-            runtime = self._runtime_port if guarded else 0
-            options = replace(
-                options,
-                refuse_link_local=guarded,
-                refuse_loopback=is_redirected_away,
-                runtime_port=runtime,
-                unix_socket=request.unix_socket,
-            )
-            left, asked_at = deadline - time.monotonic(), self._secrets.now()
-            answer = self._transport.send(sent, options, left, is_source=True)
+            options, asked_at = self._options(request, url, at_home=at_home), self._secrets.now()
+            answer = self._transport.send(sent, options, deadline - time.monotonic(), is_source=True)
             location = answer.headers.get("Location")
             if answer.status not in REDIRECTS or not client.follow_redirects or not location:
                 return _Sent(answer, url, asked_at, sent_with, stored)
             with answer:
                 url, method, body = redirected(url, location, method, body, answer.status)
         raise FetchError(f"{shown_url(request.url)} redirected more than {_MAX_REDIRECTS} times")
+
+    def _options(self, request: SourceRequest, url: str, *, at_home: bool) -> ConnectionOptions:
+        """How `url` is reached. Away from the source's own origin no client certificate is shown, and this machine is
+        not reached, unless the source is on it."""
+        client, guarded = request.client, not request.allow_link_local
+        tls = client.tls if at_home else replace(client.tls, cert=None, key=None, server_name="")
+        return replace(
+            connection_options(url, tls, client.proxy, self._secrets, self._env_vars),
+            refuse_link_local=guarded,
+            refuse_loopback=guarded and not at_home and not is_this_machine(parsed(request.url).host or ""),
+            runtime_port=self._runtime_port if guarded else 0,
+            unix_socket=request.unix_socket,
+        )
 
     def _addressed(self, request: SourceRequest) -> str:
         """The URL with the parameters of its query that are secrets."""

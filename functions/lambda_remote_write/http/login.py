@@ -17,13 +17,16 @@ from ..config.http_client import header_value
 from ..config.schema import HttpClientConfig, Login, TokenUse
 from ..config.secrets import SecretStore
 from ..config.yaml_reader import shown_url
+from ..deadline import exclusive
+from . import content_coding
+from .address import origin
 from .attempts import Attempts
 from .authentication import AuthenticationError, Refusal
 from .body_kind import kind_of_body
 from .conditional import Body
 from .cookies import Cookies
 from .error_body import message_of, said_in
-from .fetch import REDIRECTS, BodyTooLarge, FetchError, SourceRequest, is_2xx, origin, redirected
+from .fetch import MAX_ERROR_BYTES, REDIRECTS, BodyTooLarge, FetchError, SourceRequest, is_2xx, redirected
 from .oauth2 import shape
 from .options import merged
 from .query import with_query
@@ -112,9 +115,7 @@ class LoginStore:
         Those who share an account wait for one login, none of them beyond its own time.
         """
         state = self._state(account)
-        if not state.lock.acquire(timeout=max(deadline - time.monotonic(), 0)):
-            raise LoginError(f"{account.place}: no answer within the time")
-        try:
+        with exclusive(state.lock, deadline, LoginError(f"{account.place}: no answer within the time")):
             kept = state.kept
             lifetime = account.login.lifetime_ms / 1000
             if kept and self.secrets.now() - kept.since < lifetime and not kept.cookies.are_over:
@@ -123,8 +124,6 @@ class LoginStore:
                 raise LoginError(why)
             state.kept = self._tried(account, state.attempts, deadline)
             return state.kept
-        finally:
-            state.lock.release()
 
     def forget(self, account: LoginRequest, asked_at: float) -> bool:
         """What was sent at `asked_at` is refused: the next use logs in again, once a run. True when there is, or will
@@ -249,7 +248,7 @@ def _request(account: LoginRequest, url: str, method: str, body: Any, cookie: st
         headers=[one for one in login.headers if body is not None or one[0].lower() != "content-type"],
         body=body,
         public_headers=(("Accept", "application/json"), *((("Cookie", cookie),) if cookie else ())),
-        accept_encoding="identity",
+        accept_encoding=content_coding.IDENTITY,
         allow_link_local=account.allow_link_local,
         unix_socket=account.unix_socket,
     )
@@ -279,7 +278,7 @@ def _found(account: LoginRequest, answer: Body, document: Any) -> Any:
 
 
 def _message(answer: Body) -> str:
-    return message_of(bytes(answer.content[:8_192]), answer.content_type, "")
+    return message_of(bytes(answer.content[:MAX_ERROR_BYTES]), answer.content_type, "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 from urllib.parse import quote_plus, urlencode
 
 import msgspec
@@ -16,11 +17,14 @@ from .. import USER_AGENT
 from ..config.schema import OAuth2
 from ..config.secrets import Secret, SecretStore
 from ..config.yaml_reader import shown_url
+from ..deadline import exclusive
 from ..report.mask import cut, printable
 from . import HttpRequest, Transport, TransportError
-from .attempts import Attempts
 from .authentication import AuthenticationError, Refusal
 from .options import connection_options, merged
+
+if TYPE_CHECKING:
+    from .attempts import Attempts
 
 _TOKEN_SPARE_SECONDS = 30.0  # a token is renewed this long before it ends
 _MAX_TOKEN_BYTES = 100_000
@@ -71,9 +75,8 @@ class TokenStore:
         Those who share a client wait for one fetch, none of them beyond its own time.
         """
         lock = self._locks.setdefault(oauth2, threading.Lock())
-        if not lock.acquire(timeout=max(deadline - time.monotonic(), 0)):
-            raise TokenError(f"token endpoint {shown_url(oauth2.token_url)}: no token within the time")
-        try:
+        late = TokenError(f"token endpoint {shown_url(oauth2.token_url)}: no token within the time")
+        with exclusive(lock, deadline, late):
             kept = self._tokens.get(oauth2)
             if kept and kept[0] > time.time():
                 return kept[1]
@@ -81,15 +84,16 @@ class TokenStore:
             until = time.time() + seconds - min(_TOKEN_SPARE_SECONDS, seconds / 2)
             self._tokens[oauth2] = until, token, self._secrets.now()
             return token
-        finally:
-            lock.release()
 
     def _tried(self, oauth2: OAuth2, deadline: float) -> tuple[str, float]:
-        """A new token. With a user's password, which is tried with care. Raises TokenError and SecretError."""
+        """A new token; a user's password is not tried more often than `Attempts` allows. Raises TokenError and
+        SecretError."""
         if why := self._rotating.get(oauth2):
             raise TokenError(why)
         if not oauth2.tries_password:
             return self._fetch_anew(oauth2, deadline)
+        from .attempts import Attempts  # few clients send a password
+
         attempts = self._attempts.setdefault(oauth2, Attempts(self._secrets))
         if why := attempts.reason_to_wait():
             raise TokenError(why)

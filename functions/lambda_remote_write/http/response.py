@@ -17,6 +17,7 @@ from .errors import is_tls_cut
 
 CHUNK_BYTES = 256 * 1024
 _LENGTH = re.compile(r"[0-9]+")
+_CHARSET = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9_.:-]+)", re.IGNORECASE)
 
 
 class Headers(Mapping[str, str]):
@@ -50,6 +51,12 @@ class Headers(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+
+def declared_charset(content_type: str) -> str:
+    """The charset that a Content-Type names, "" if none."""
+    charset = _CHARSET.search(content_type)
+    return charset[1] if charset else ""
 
 
 class Response(http.client.HTTPResponse):

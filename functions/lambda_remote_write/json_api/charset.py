@@ -8,7 +8,7 @@ import re
 
 from ..config.charset import codec_of
 from ..config.schema import BodyFormat
-from .decode import declared_charset
+from ..http.response import declared_charset
 
 _MARKS = (  # the longer ones first
     (codecs.BOM_UTF32_LE, "utf-32"),

@@ -16,9 +16,9 @@ import msgspec
 from ..config.expression_context import Columns, Evaluation
 from ..config.expression_words import Scope
 from ..config.schema import BodyFormat, JsonJob
+from ..http.response import declared_charset
 from ..model.reason_counts import ReasonCounts
 
-_CHARSET = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9_.:-]+)", re.I)
 _UNNAMEABLE = re.compile(r"[\"\\\x00-\x1f\ud800-\udfff]")  # in a field that msgspec decodes
 _HEAD_BYTES = 16_384  # of a document, to show its first record
 _INEXACT = msgspec.json.Decoder()
@@ -141,12 +141,6 @@ def _may_be_json(content_type: str) -> bool:
     """Whether a body of this type that is JSON in UTF-8 is that JSON: a line of NDJSON would be too."""
     charset = declared_charset(content_type).lower().replace("_", "-")
     return charset in ("", "utf-8", "utf8", "us-ascii") and format_of(content_type) in ("json", "text")
-
-
-def declared_charset(content_type: str) -> str:
-    """The charset that a Content-Type names, "" if none."""
-    charset = _CHARSET.search(content_type)
-    return charset[1] if charset else ""
 
 
 def format_of(content_type: str) -> str:

@@ -13,8 +13,8 @@ from ..config.expression_context import BudgetExceeded, Document, ExpressionFail
 from ..config.schema import Pagination
 from ..config.shown_json import kind_of
 from ..config.yaml_reader import shown_url
-from ..http import parsed
-from ..http.fetch import FetchError, origin
+from ..http.address import origin, parsed
+from ..http.fetch import FetchError
 from ..http.query import with_query
 from .decode import evaluation
 from .link_header import next_link

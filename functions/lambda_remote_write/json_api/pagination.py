@@ -73,14 +73,14 @@ class ApiRequest:
             job.limits.body_size_bytes,
             [metric.records for metric in job.metrics if metric.records.is_list],
             job.pagination,
-            job.method,
-            job.body,
-            job.templates,
-            labels,
-            codes.__contains__ if codes else is_2xx,
-            job.allow_link_local,
-            unix_socket,
-            job.body_format,
+            method=job.method,
+            body=job.body,
+            templates=job.templates,
+            labels=labels,
+            is_success=codes.__contains__ if codes else is_2xx,
+            allow_link_local=job.allow_link_local,
+            unix_socket=unix_socket,
+            body_format=job.body_format,
         )
 
     def at(self, now_ms: int) -> ApiRequest:

@@ -19,8 +19,7 @@ from .. import relabel
 from ..config import scalars, templates
 from ..config.schema import Job, JsonJob, ScrapeJob
 from ..config.yaml_reader import shown_url
-from ..http import parsed
-from ..http.fetch import origin
+from ..http.address import origin, parsed
 from ..http.query import with_query
 
 if TYPE_CHECKING:
@@ -32,9 +31,7 @@ _SHOWN_HOSTS = 5  # of those that `hosts` does not match
 # What Go's url.Parse accepts as a host, with or without a port (net/url: parseHost).
 _ADDRESS = re.compile(r"""(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)(?:%[\w.~-]+)?\]|[\w.~!$&'()*+,;=<>"-]*)(?::[0-9]*)?""")
 _TRUE, _FALSE = ("1", "t", "T", "TRUE", "true", "True"), ("0", "f", "F", "FALSE", "false", "False")
-
-
-NOT_IN_HOSTS = "hosts of the job does not list "
+_NOT_IN_HOSTS = "hosts of the job does not list "
 
 
 class BadTarget(Exception):
@@ -160,7 +157,7 @@ def targets_of(job: AnyJob, groups: Iterable[TargetGroup]) -> Targets[AnyJob]:
 
 def _no_host(job: Job, targets: Collection[Target[Any]]) -> str:
     """Says that `hosts` matches no target at all: more likely a mistake in it than in every target."""
-    refused = [one.host.rpartition(":")[0] for one in targets if one.error.startswith(NOT_IN_HOSTS)]
+    refused = [one.host.rpartition(":")[0] for one in targets if one.error.startswith(_NOT_IN_HOSTS)]
     if not refused or len(refused) < len(targets):
         return ""
     found = sorted(set(refused))
@@ -213,13 +210,8 @@ def _target(job: AnyJob, labels: Mapping[str, str], discovered: Mapping[str, str
     if timeout_ms > interval_ms:
         shown = scalars.print_duration
         raise BadTarget(f"__scrape_timeout__ {shown(timeout_ms)} is above __scrape_interval__ {shown(interval_ms)}")
-    kept = {name: value for name, value in labels.items() if not name.startswith(_META)}
-    kept.setdefault("instance", address)
-    for name, value in kept.items():
-        if any("\ud800" <= char <= "\udfff" for char in value):
-            raise BadTarget(f"the value of label {name} is not Unicode text")
-        if not relabel.is_valid_label_name(name, job.name_validation) and not name.startswith("__"):
-            raise BadTarget(f"{name!r:.60} is not a label name under metric_name_validation_scheme legacy")
+    kept = {"instance": address} | {name: value for name, value in labels.items() if not name.startswith(_META)}
+    _check_labels(job, kept)
     url = _url(job, kept)
     identity = "\xff".join([url, *(part for pair in sorted(kept.items()) for part in pair)])
     return Target(
@@ -238,6 +230,15 @@ def _target(job: AnyJob, labels: Mapping[str, str], discovered: Mapping[str, str
     )
 
 
+def _check_labels(job: Job, labels: Mapping[str, str]) -> None:
+    """Raises BadTarget."""
+    for name, value in labels.items():
+        if any("\ud800" <= char <= "\udfff" for char in value):
+            raise BadTarget(f"the value of label {name} is not Unicode text")
+        if not relabel.is_valid_label_name(name, job.name_validation) and not name.startswith("__"):
+            raise BadTarget(f"{name!r:.60} is not a label name under metric_name_validation_scheme legacy")
+
+
 def _not_in_hosts(job: Job, url: str, labels: Mapping[str, str]) -> str:
     """Why a target may not be asked, "" if it may: its host as it is connected to, whatever its labels show."""
     if not job.hosts:
@@ -247,7 +248,7 @@ def _not_in_hosts(job: Job, url: str, labels: Mapping[str, str]) -> str:
     if "__unix_socket__" in labels:
         return "hosts of the job allows no __unix_socket__: what listens there is not the host"
     host = parsed(url).host or ""
-    return "" if hosts.matches(host, job.hosts) else f"{NOT_IN_HOSTS}{host!r:.100}: nothing was sent to it"
+    return "" if hosts.matches(host, job.hosts) else f"{_NOT_IN_HOSTS}{host!r:.100}: nothing was sent to it"
 
 
 def _no_address(url: str, labels: Mapping[str, str]) -> str:
