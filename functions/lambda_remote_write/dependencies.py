@@ -63,6 +63,7 @@ class Dependencies:
         self._lock = threading.Lock()
         self.secrets = SecretStore(env_vars, self._client, time.monotonic)
         self.objects = S3(env_vars, self.transport, self.secrets, session, now_ms)
+        self._providers = CredentialsProviders(env_vars, self.secrets, session, now_ms)  # of all that is not a receiver
         self._aws_clients: AwsClients | None = None
         self._signer: SourceSigner | None = None
 
@@ -78,7 +79,7 @@ class Dependencies:
         from .aws.clients import AwsClients
 
         if self._aws_clients is None:
-            self._aws_clients = AwsClients(self.env_vars, self.secrets, self.session, self.now_ms)
+            self._aws_clients = AwsClients(self._providers, self.session)
         return discovery.Clients(fetcher, self.objects, self._aws_clients, discovery.system_resolver, time.monotonic)
 
     def fetcher(self) -> Fetcher:
@@ -88,8 +89,7 @@ class Dependencies:
         if self._signer is None:
             from .aws.source_signature import SourceSigner
 
-            providers = CredentialsProviders(self.env_vars, self.secrets, self.session, self.now_ms)
-            self._signer = SourceSigner(providers, self.secrets, self.now_ms)
+            self._signer = SourceSigner(self._providers, self.secrets, self.now_ms)
         return self._signer(sigv4)
 
     def client(self, endpoint: RemoteWriteConfig) -> RemoteWriteClient:

@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 
 from lambda_remote_write.aws.clients import AwsClients
+from lambda_remote_write.aws.credentials import CredentialsProviders
 from lambda_remote_write.aws.s3 import S3
 from lambda_remote_write.config.sd_configs import SdConfig, read
 from lambda_remote_write.config.secrets import SecretStore
@@ -89,7 +90,8 @@ class Rig:
         self.session = Session(url)
         self.secrets = SecretStore(self.env_vars, no_request, time.monotonic)
         now_ms = lambda: int((time.time() + self.clock.ahead) * 1000)  # noqa: E731
-        self.clients = AwsClients(self.env_vars, self.secrets, self.session, now_ms)
+        providers = CredentialsProviders(self.env_vars, self.secrets, self.session, now_ms)
+        self.clients = AwsClients(providers, self.session)
         objects = S3(self.env_vars, self.transport, self.secrets, no_request, lambda: int(time.time() * 1000))
         fetcher = Fetcher(self.transport, self.secrets, self.env_vars, no_request)
         self.discovery_clients = Clients(fetcher, objects, client or self.clients, resolver, self.clock)

@@ -4,30 +4,22 @@ before their end."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from ..config.schema import SigV4
 from ..config.sd_configs import AwsSd, Ec2Sd
-from ..config.secrets import SecretStore
 from .credentials import Credentials, CredentialsProvider, CredentialsProviders, aws_patience
 
 
 class AwsClients:
     """Makes clients and keeps them while their credentials last. Safe for several threads.
 
-    `session(profile, region)` makes a boto3 session, `now_ms` is the wall clock.
+    `session(profile, region)` makes a boto3 session.
     """
 
-    def __init__(
-        self,
-        env_vars: Mapping[str, str],
-        secrets: SecretStore,
-        session: Callable[[str, str], Any],
-        now_ms: Callable[[], int],
-    ) -> None:
-        self._session = session
-        self._providers = CredentialsProviders(env_vars, secrets, session, now_ms)
+    def __init__(self, providers: CredentialsProviders, session: Callable[[str, str], Any]) -> None:
+        self._providers, self._session = providers, session
         self._sessions: dict[tuple[str, str], Any] = {}
         self._clients: dict[tuple[str, AwsSd], tuple[Credentials, Any]] = {}
         self._lock = threading.Lock()

@@ -14,7 +14,7 @@ _MAX_TYPE = 60
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x1f\x8b", "gzip, which no Content-Encoding says"),
-    (b"\x28\xb5\x2f\xfd", "zstd, which is not understood"),
+    (b"\x28\xb5\x2f\xfd", "zstd, which no Content-Encoding says"),
     (b"BZh", "bzip2, which is not understood"),
     (b"\xfd7zXZ\x00", "xz, which is not understood"),
     (b"\x04\x22\x4d\x18", "lz4, which is not understood"),
