@@ -342,6 +342,9 @@ XML = [
     ("names as in HTML", "<p:body xmlns:p='urn:p'><head/></p:body>"),
     ("a root as in HTML", "<body><p>1</p></body>"),
     ("deep", "<a>" * MAX_DEPTH + "</a>" * MAX_DEPTH),
+    ("nvidia-smi -x", '<?xml version="1.0" ?>\n<!DOCTYPE nvidia_smi_log SYSTEM "nvsmi_device_v12.dtd">\n<a>1</a>'),
+    ("a property list", '<!-- > -->\n<!DOCTYPE plist PUBLIC\n"-//Apple//DTD 1.0//EN" "http://a/b.dtd" ><plist/>'),
+    ("a document type alone", "<!DOCTYPE a><a>&amp;</a>"),
 ]
 
 
@@ -373,9 +376,15 @@ def test_any_xml_is_what_xmltodict_makes_of_it(content: str) -> None:
 
 LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
 BAD_XML = [
-    ("billion laughs", f'<!DOCTYPE a [<!ENTITY l0 "ha">{LAUGHS}]><a>&l9;</a>', "it has a DTD (<!DOCTYPE …>), which"),
+    ("billion laughs", f'<!DOCTYPE a [<!ENTITY l0 "ha">{LAUGHS}]><a>&l9;</a>', "it has a DTD (<!DOCTYPE … [ … ]>)"),
     ("an external entity", '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><a>&x;</a>', "it has a DTD"),
-    ("an external DTD", '<?xml version="1.0"?>\n<!DOCTYPE a SYSTEM "http://127.0.0.1/a.dtd"><a/>', "it has a DTD"),
+    ("a parameter entity", '<!DOCTYPE a [<!ENTITY % x SYSTEM "http://127.0.0.1/a.dtd"> %x;]><a/>', "it has a DTD"),
+    ("declarations behind a DTD", '<!DOCTYPE a SYSTEM "a.dtd" [<!ENTITY x "1">]><a>&x;</a>', "it has a DTD"),
+    ("an entity of a DTD elsewhere", '<!DOCTYPE a SYSTEM "a.dtd">\n<a>1&x;</a>', "undefined entity, line 2 column 5"),
+    ("the same in an attribute", '<!DOCTYPE a SYSTEM "a.dtd">\n<a b="1&x;"/>', "undefined entity, line 2 column 1"),
+    ("two document types", "<!DOCTYPE a><!DOCTYPE a [<!ENTITY x '1'>]><a>&x;</a>", "it has a DTD"),
+    ("a document type without a name", "<!DOCTYPE><a/>", ""),
+    ("a hundred thousand comments before none", "<!---->" * 100_000, "no element found"),
     ("an entity that is not declared", "<a>&nbsp;</a>", "undefined entity, line 1 column 4"),
     ("too deep", "<a>" * (MAX_DEPTH + 1) + "</a>" * (MAX_DEPTH + 1), "its elements are nested deeper than 200 levels"),
     ("a million levels", "<a>" * 1_000_000, "its elements are nested deeper than 200 levels, line 1 column 601"),

@@ -38,7 +38,7 @@ _CALL = re.compile(r"(?:/\*\*/\s*)?[A-Za-z_$][\w$.\[\]\"']*\s*\(\s*(?=[\[{\"])")
 _ASSIGNMENT = re.compile(r"(?:var|let|const|window\.)?\s*[A-Za-z_$][\w$.]*\s*=\s*(?=[\[{])")
 _EVENT_STREAM = re.compile(r"(?:(?:event|id|retry):.*\n|:.*\n)*data:")
 _HTML = re.compile(r"<!doctype html|<(?:html|head|body|meta|script|div|p|h[1-6]|pre|center)(?=[\s>/])", re.IGNORECASE)
-_XML = re.compile(r"<(?:\?xml\b|!\[CDATA\[|[A-Za-z_][\w.:-]*[\s>/])")
+_XML = re.compile(r"<(?:\?xml\b|!\[CDATA\[|!DOCTYPE\s|[A-Za-z_][\w.:-]*[\s>/])")
 _COMMENTS = re.compile(r"(?:\s*<!--.*?-->)*\s*", re.DOTALL)
 _METRICS = re.compile(
     r"# (?:HELP|TYPE|UNIT) [A-Za-z_:]|[A-Za-z_:][\w:]*(?:\{[^}\n]*\})? [-+]?[0-9.]+(?:e[-+]?[0-9]+)?\s*(?:\n|$)",
