@@ -16,6 +16,7 @@ from tests.rig.tables import table
 ITEMS = '{name: item_id, records: "items[]", value: id, labels: {name: name}}'
 LINK = "pagination: {style: next_link, path: next}"
 CURSOR = "pagination: {style: cursor, path: nextCursor}"
+JSON = "headers: {Content-Type: application/json}"
 NUMBER = "pagination: {style: page}"
 OFFSET = "pagination: {style: offset}"
 HEADER_LINK = "pagination: {style: link_header}"
@@ -145,7 +146,27 @@ def test_a_cursor_in_a_json_body_is_escaped_as_json(rig: Rig, cursor: str) -> No
     rig.api.serve("/doc", respond)
     report = rig.push(rig.job(ITEMS, keys=f"""method: POST, {CURSOR}, body: '{{"after": "{{cursor}}", "n": 1}}'"""))
     assert error(report) == ""
-    assert bodies == [{"after": "", "n": 1}, {"after": cursor, "n": 1}]
+    assert bodies == [{"after": None, "n": 1}, {"after": cursor, "n": 1}]
+
+
+FIRST_BODIES = [
+    ("null where a member is the cursor", JSON, '{"after" : "{cursor}"}', '{"after" : null}'),
+    ("with no Content-Type", "", '{"v": {"after": "{cursor}"}, "n": 2}', '{"v": {"after": null}, "n": 2}'),
+    ("in a list", JSON, '{"search_after": ["{cursor}"]}', '{"search_after": [""]}'),
+    ("beside other text", JSON, '{"a": "x{cursor}"}', '{"a": "x"}'),
+    ("without quotes", JSON, '{"a": [1{cursor}]}', '{"a": [1]}'),
+    ("in GraphQL", JSON, r'{"query": "{ a(after: \"{cursor}\") }"}', r'{"query": "{ a(after: \"\") }"}'),
+    ("in a text that holds JSON", JSON, r'{"q": "{\"a\":\"{cursor}\"}"}', r'{"q": "{\"a\":\"\"}"}'),
+    ("that is no JSON", "headers: {Content-Type: text/plain}", '"after": "{cursor}"', '"after": ""'),
+]
+
+
+@table("keys, body, expected", FIRST_BODIES)
+def test_on_the_first_page_a_body_has_no_cursor(rig: Rig, keys: str, body: str, expected: str) -> None:
+    rig.api.serve("/doc", Answer.json(page(1, nextCursor=None)))
+    job = rig.job(ITEMS, keys=f"{CURSOR}, body: {json.dumps(body)}{keys and ', '}{keys}")
+    assert error(rig.push(job)) == ""
+    assert [request.body.decode() for request in rig.api.requests] == [expected]
 
 
 # headers

@@ -185,7 +185,7 @@ def test_a_cursor_goes_into_a_graphql_variable(rig: Rig) -> None:
     keys = f"{JSON}, labels: {{t: '{{cursor}}'}}, pagination: {{style: cursor, path: c}}, body: {json.dumps(body)}"
     rig.push(rig.job(METRIC, keys=keys))
     found = [json.loads(request.body)["variables"] for request in rig.api.requests]
-    assert found == [{"after": "", "t": "{cursor}"}, {"after": 'x"{ref.KEY}{label.t}', "t": "{cursor}"}]
+    assert found == [{"after": None, "t": "{cursor}"}, {"after": 'x"{ref.KEY}{label.t}', "t": "{cursor}"}]
 
 
 def test_a_secret_in_a_body_is_escaped_and_shown_nowhere(rig: Rig) -> None:
