@@ -47,6 +47,7 @@ BY_TYPE: list[tuple[str, str, str, Any]] = [
     ("pretty JSON that calls itself NDJSON", "[\n1,\n2\n]", "application/x-ndjson", [1, 2]),
     ("text/csv", "a,b\n1,x\n", "text/csv", [{"a": "1", "b": "x"}]),
     ("tabs", "a\tb, c\n1\tx;y\n", "text/tab-separated-values", [{"a": "1", "b, c": "x;y"}]),
+    ("a kind of CSV", "a,b\n1,x\n", "application/vnd.sdmx.data+csv;version=1.0.0", [{"a": "1", "b": "x"}]),
     ("application/xml", "<a><b>1</b></a>", "application/xml", {"a": {"b": "1"}}),
     ("text/xml", "<a/>", "text/xml;charset=UTF-8", {"a": None}),
     ("a kind of XML", "<rss version='2.0'/>", "application/rss+xml", {"rss": {"@version": "2.0"}}),
@@ -89,6 +90,8 @@ OTHERS: list[tuple[str, str, str, dict[str, Any], list[str]]] = [
         "json", "ndjson", "csv", "xml",
     )),
     ("XHTML as XML", "<html><body>Sign in</body></html>", "application/xml", {}, ["looks like HTML", "login"]),
+    ("XML of a script", '<?xml version="1.0"?><a>1</a>', "text/html", {}, ["this is XML", "write format: xml"]),
+    ("XHTML of a script", '<?xml version="1.0"?>\n<!-- x --> <html/>', "text/html", {}, ["looks like HTML"]),
     ("XML as csv", "<a><b>1</b></a>", "application/xml", {"format": "csv"}, ["not CSV", "format: xml"]),
     ("JSON as csv", '{"a": 1}', "", {"format": "csv"}, ["not CSV, but JSON", "format: json"]),
     ("JSON as xml", '[{"a": 1}]', "", {"format": "xml"}, ["not XML, but JSON", "format: json"]),
@@ -257,6 +260,11 @@ CSV: list[tuple[str, str, CsvOptions, Any]] = [
     ("blanks behind a delimiter", 'a, b\n1, "x, y"\n', CsvOptions(), [{"a": "1", "b": "x, y"}]),
     ("HAProxy's", "# pxname,svname,\nweb,a,\n", CsvOptions(), [{"pxname": "web", "svname": "a"}]),
     ("one column", "a\n1\n", CsvOptions(), [{"a": "1"}]),
+    ("Excel's first line", "sep=^\r\na,x^b\r\n1,5^2\r\n", CsvOptions(), [{"a,x": "1,5", "b": "2"}]),
+    ("the same with names", "\ufeffsep=;\n1;2\n", CsvOptions(("a", "b")), [{"a": "1", "b": "2"}]),
+    ("a column of this name", "sep=,b\n1,2\n", CsvOptions(), [{"sep=": "1", "b": "2"}]),
+    ("columns that blanks align", "  a    b\n 10  2.5\n  3    -  \n", CsvOptions(delimiter=" "),
+     [{"a": "10", "b": "2.5"}, {"a": "3", "b": "-"}]),
 ]  # fmt: skip
 
 
@@ -414,6 +422,11 @@ def test_attributes_and_prefixes_need_double_quotes(rig: Rig) -> None:
     report = rig.push(rig.job(metric))
     assert (error(report), report["warnings"]) == ("", [])
     assert rig.lines() == [f'm{{i="7",n="ups.load"}} 21 @{NOW_MS}']
+
+
+def test_a_text_beside_attributes_is_said_where_it_stands(rig: Rig) -> None:
+    served(rig, '<temp unit="C">21</temp>', "text/xml")
+    assert error(rig.push(rig.job("{name: m, value: temp}"))).endswith("""; its text is '"#text"' in it""")
 
 
 @pytest.mark.parametrize(("items", "expected"), [(1, [0]), (2, [0, 1])])
