@@ -77,7 +77,8 @@ def in_json(text: str) -> str:
 
 
 def in_url(text: str) -> str:
-    return quote(text, safe="")
+    """A time in a URL. The slashes of its format stay: a path means them, and a query may have them (RFC 3986, 3.4)."""
+    return quote(text)
 
 
 def escape_of_body(body: str, content_type: str) -> Callable[[str], str]:
