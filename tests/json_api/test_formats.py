@@ -11,6 +11,7 @@ import xmltodict
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lambda_remote_write.config.charset import codec_of
 from lambda_remote_write.config.schema import BodyFormat, CsvOptions
 from lambda_remote_write.json_api.csv_records import MAX_CELLS
 from lambda_remote_write.json_api.decode import NotJson, decode_body
@@ -499,6 +500,24 @@ CHARSETS: list[tuple[str, bytes, str, str]] = [
     ("UTF-8 with a mark", ZURICH.encode("utf-8-sig"), "application/json", ""),
     ("UTF-8", ZURICH.encode(), "", ""),
 ]
+
+
+EURO = '{"n": "5 €"}'
+LATIN = [
+    ("declared", EURO.encode("cp1252"), "application/json; charset=ISO-8859-1", "", {"n": "5 €"}),
+    ("by the key", EURO.encode("cp1252"), "", "latin1", {"n": "5 €"}),
+    ("declared in XML", b'<?xml version="1.0" encoding="iso-8859-1"?><n>\x96</n>', "text/xml", "", {"n": "–"}),
+    ("neither", b'{"n": "\x80\x81\xfc"}', "application/json; charset=ISO-8859-1", "", {"n": "\x80\x81ü"}),
+    ("in another charset", b'{"n": "\x80\xa4"}', "application/json; charset=iso-8859-15", "", {"n": "\x80€"}),
+]
+
+
+@table("content, content_type, charset, expected", LATIN)
+def test_latin1_with_control_characters_is_windows_1252(
+    content: bytes, content_type: str, charset: str, expected: Any
+) -> None:
+    """WHATWG Encoding, 4.2."""
+    assert read(content, content_type, charset=charset and codec_of(charset)) == expected
 
 
 @table("content, content_type, charset", CHARSETS)
