@@ -199,7 +199,7 @@ def paged(api: Series, cursor: str, first: int, last: int) -> Answer:
 
 class Pages(Series):
     def params(self, request: Request) -> dict[str, str]:
-        return {name: str(value) for name, value in json.loads(request.body or "{}").items()} or request.params
+        return {name: str(value or "") for name, value in json.loads(request.body or "{}").items()} or request.params
 
     def records(self, first: int, last: int) -> Answer:
         return paged(self, self.queries[-1].get("cursor", ""), first, last)
@@ -211,7 +211,7 @@ IN_BODY = {"query": None, "body": '{"from": {start}, "to": {end}, "cursor": "{cu
 
 @pytest.mark.parametrize("shape", [{}, IN_BODY], ids=["query", "body"])
 def test_a_cursor_is_followed(rig: Rig, shape: dict[str, Any]) -> None:
-    """It joins the query of the window, or a body's `{cursor}` is empty at first and then what the answer before named,
+    """It joins the query of the window, or a body's `{cursor}` is null at first and then what the answer before named,
     until there is none, in every window."""
     api = Pages(rig)
     answer = rig.backfill(event(), job(rig, pagination=CURSOR, records="items", backfill=shape))

@@ -11,6 +11,7 @@ import xmltodict
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lambda_remote_write.config.charset import codec_of
 from lambda_remote_write.config.schema import BodyFormat, CsvOptions
 from lambda_remote_write.json_api.csv_records import MAX_CELLS
 from lambda_remote_write.json_api.decode import NotJson, decode_body
@@ -47,6 +48,7 @@ BY_TYPE: list[tuple[str, str, str, Any]] = [
     ("pretty JSON that calls itself NDJSON", "[\n1,\n2\n]", "application/x-ndjson", [1, 2]),
     ("text/csv", "a,b\n1,x\n", "text/csv", [{"a": "1", "b": "x"}]),
     ("tabs", "a\tb, c\n1\tx;y\n", "text/tab-separated-values", [{"a": "1", "b, c": "x;y"}]),
+    ("a kind of CSV", "a,b\n1,x\n", "application/vnd.sdmx.data+csv;version=1.0.0", [{"a": "1", "b": "x"}]),
     ("application/xml", "<a><b>1</b></a>", "application/xml", {"a": {"b": "1"}}),
     ("text/xml", "<a/>", "text/xml;charset=UTF-8", {"a": None}),
     ("a kind of XML", "<rss version='2.0'/>", "application/rss+xml", {"rss": {"@version": "2.0"}}),
@@ -89,6 +91,8 @@ OTHERS: list[tuple[str, str, str, dict[str, Any], list[str]]] = [
         "json", "ndjson", "csv", "xml",
     )),
     ("XHTML as XML", "<html><body>Sign in</body></html>", "application/xml", {}, ["looks like HTML", "login"]),
+    ("XML of a script", '<?xml version="1.0"?><a>1</a>', "text/html", {}, ["this is XML", "write format: xml"]),
+    ("XHTML of a script", '<?xml version="1.0"?>\n<!-- x --> <html/>', "text/html", {}, ["looks like HTML"]),
     ("XML as csv", "<a><b>1</b></a>", "application/xml", {"format": "csv"}, ["not CSV", "format: xml"]),
     ("JSON as csv", '{"a": 1}', "", {"format": "csv"}, ["not CSV, but JSON", "format: json"]),
     ("JSON as xml", '[{"a": 1}]', "", {"format": "xml"}, ["not XML, but JSON", "format: json"]),
@@ -257,6 +261,11 @@ CSV: list[tuple[str, str, CsvOptions, Any]] = [
     ("blanks behind a delimiter", 'a, b\n1, "x, y"\n', CsvOptions(), [{"a": "1", "b": "x, y"}]),
     ("HAProxy's", "# pxname,svname,\nweb,a,\n", CsvOptions(), [{"pxname": "web", "svname": "a"}]),
     ("one column", "a\n1\n", CsvOptions(), [{"a": "1"}]),
+    ("Excel's first line", "sep=^\r\na,x^b\r\n1,5^2\r\n", CsvOptions(), [{"a,x": "1,5", "b": "2"}]),
+    ("the same with names", "\ufeffsep=;\n1;2\n", CsvOptions(("a", "b")), [{"a": "1", "b": "2"}]),
+    ("a column of this name", "sep=,b\n1,2\n", CsvOptions(), [{"sep=": "1", "b": "2"}]),
+    ("columns that blanks align", "  a    b\n 10  2.5\n  3    -  \n", CsvOptions(delimiter=" "),
+     [{"a": "10", "b": "2.5"}, {"a": "3", "b": "-"}]),
 ]  # fmt: skip
 
 
@@ -342,6 +351,9 @@ XML = [
     ("names as in HTML", "<p:body xmlns:p='urn:p'><head/></p:body>"),
     ("a root as in HTML", "<body><p>1</p></body>"),
     ("deep", "<a>" * MAX_DEPTH + "</a>" * MAX_DEPTH),
+    ("nvidia-smi -x", '<?xml version="1.0" ?>\n<!DOCTYPE nvidia_smi_log SYSTEM "nvsmi_device_v12.dtd">\n<a>1</a>'),
+    ("a property list", '<!-- > -->\n<!DOCTYPE plist PUBLIC\n"-//Apple//DTD 1.0//EN" "http://a/b.dtd" ><plist/>'),
+    ("a document type alone", "<!DOCTYPE a><a>&amp;</a>"),
 ]
 
 
@@ -373,9 +385,15 @@ def test_any_xml_is_what_xmltodict_makes_of_it(content: str) -> None:
 
 LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
 BAD_XML = [
-    ("billion laughs", f'<!DOCTYPE a [<!ENTITY l0 "ha">{LAUGHS}]><a>&l9;</a>', "it has a DTD (<!DOCTYPE …>), which"),
+    ("billion laughs", f'<!DOCTYPE a [<!ENTITY l0 "ha">{LAUGHS}]><a>&l9;</a>', "it has a DTD (<!DOCTYPE … [ … ]>)"),
     ("an external entity", '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><a>&x;</a>', "it has a DTD"),
-    ("an external DTD", '<?xml version="1.0"?>\n<!DOCTYPE a SYSTEM "http://127.0.0.1/a.dtd"><a/>', "it has a DTD"),
+    ("a parameter entity", '<!DOCTYPE a [<!ENTITY % x SYSTEM "http://127.0.0.1/a.dtd"> %x;]><a/>', "it has a DTD"),
+    ("declarations behind a DTD", '<!DOCTYPE a SYSTEM "a.dtd" [<!ENTITY x "1">]><a>&x;</a>', "it has a DTD"),
+    ("an entity of a DTD elsewhere", '<!DOCTYPE a SYSTEM "a.dtd">\n<a>1&x;</a>', "undefined entity, line 2 column 5"),
+    ("the same in an attribute", '<!DOCTYPE a SYSTEM "a.dtd">\n<a b="1&x;"/>', "undefined entity, line 2 column 1"),
+    ("two document types", "<!DOCTYPE a><!DOCTYPE a [<!ENTITY x '1'>]><a>&x;</a>", "it has a DTD"),
+    ("a document type without a name", "<!DOCTYPE><a/>", ""),
+    ("a hundred thousand comments before none", "<!---->" * 100_000, "no element found"),
     ("an entity that is not declared", "<a>&nbsp;</a>", "undefined entity, line 1 column 4"),
     ("too deep", "<a>" * (MAX_DEPTH + 1) + "</a>" * (MAX_DEPTH + 1), "its elements are nested deeper than 200 levels"),
     ("a million levels", "<a>" * 1_000_000, "its elements are nested deeper than 200 levels, line 1 column 601"),
@@ -405,6 +423,11 @@ def test_attributes_and_prefixes_need_double_quotes(rig: Rig) -> None:
     report = rig.push(rig.job(metric))
     assert (error(report), report["warnings"]) == ("", [])
     assert rig.lines() == [f'm{{i="7",n="ups.load"}} 21 @{NOW_MS}']
+
+
+def test_a_text_beside_attributes_is_said_where_it_stands(rig: Rig) -> None:
+    served(rig, '<temp unit="C">21</temp>', "text/xml")
+    assert error(rig.push(rig.job("{name: m, value: temp}"))).endswith("""; its text is '"#text"' in it""")
 
 
 @pytest.mark.parametrize(("items", "expected"), [(1, [0]), (2, [0, 1])])
@@ -477,6 +500,24 @@ CHARSETS: list[tuple[str, bytes, str, str]] = [
     ("UTF-8 with a mark", ZURICH.encode("utf-8-sig"), "application/json", ""),
     ("UTF-8", ZURICH.encode(), "", ""),
 ]
+
+
+EURO = '{"n": "5 €"}'
+LATIN = [
+    ("declared", EURO.encode("cp1252"), "application/json; charset=ISO-8859-1", "", {"n": "5 €"}),
+    ("by the key", EURO.encode("cp1252"), "", "latin1", {"n": "5 €"}),
+    ("declared in XML", b'<?xml version="1.0" encoding="iso-8859-1"?><n>\x96</n>', "text/xml", "", {"n": "–"}),
+    ("neither", b'{"n": "\x80\x81\xfc"}', "application/json; charset=ISO-8859-1", "", {"n": "\x80\x81ü"}),
+    ("in another charset", b'{"n": "\x80\xa4"}', "application/json; charset=iso-8859-15", "", {"n": "\x80€"}),
+]
+
+
+@table("content, content_type, charset, expected", LATIN)
+def test_latin1_with_control_characters_is_windows_1252(
+    content: bytes, content_type: str, charset: str, expected: Any
+) -> None:
+    """WHATWG Encoding, 4.2."""
+    assert read(content, content_type, charset=charset and codec_of(charset)) == expected
 
 
 @table("content, content_type, charset", CHARSETS)

@@ -16,6 +16,7 @@ from tests.rig.tables import table
 ITEMS = '{name: item_id, records: "items[]", value: id, labels: {name: name}}'
 LINK = "pagination: {style: next_link, path: next}"
 CURSOR = "pagination: {style: cursor, path: nextCursor}"
+JSON = "headers: {Content-Type: application/json}"
 NUMBER = "pagination: {style: page}"
 OFFSET = "pagination: {style: offset}"
 HEADER_LINK = "pagination: {style: link_header}"
@@ -47,7 +48,13 @@ ENDLESS = [
     ),
     ("the link leads to the same", LINK, lambda n: page(1, next="/doc?p=2"), 2, "pagination.path"),
     ("link to something else", LINK, lambda n: page(1, next={"href": "?p=2"}), 1, "a next link is a text"),
-    ("link that is a number", LINK, lambda n: page(1, next=2), 1, "a next link is a text"),
+    (
+        "link that is a number",
+        LINK,
+        lambda n: page(1, next=2),
+        1,
+        "text; for the number of the next page write style: cursor",
+    ),
     ("cursor that is an object", CURSOR, lambda n: page(1, nextCursor={"a": 1}), 1, "a cursor is a text or a number"),
     ("link that is no address", LINK, lambda n: page(1, next="http://127.0.0.1:port/"), 1, "no address"),
     ("link that is endless", LINK, lambda n: page(1, next=f"/{'x' * 9000}"), 1, "more than 8,000 characters"),
@@ -145,7 +152,27 @@ def test_a_cursor_in_a_json_body_is_escaped_as_json(rig: Rig, cursor: str) -> No
     rig.api.serve("/doc", respond)
     report = rig.push(rig.job(ITEMS, keys=f"""method: POST, {CURSOR}, body: '{{"after": "{{cursor}}", "n": 1}}'"""))
     assert error(report) == ""
-    assert bodies == [{"after": "", "n": 1}, {"after": cursor, "n": 1}]
+    assert bodies == [{"after": None, "n": 1}, {"after": cursor, "n": 1}]
+
+
+FIRST_BODIES = [
+    ("null where a member is the cursor", JSON, '{"after" : "{cursor}"}', '{"after" : null}'),
+    ("with no Content-Type", "", '{"v": {"after": "{cursor}"}, "n": 2}', '{"v": {"after": null}, "n": 2}'),
+    ("in a list", JSON, '{"search_after": ["{cursor}"]}', '{"search_after": [""]}'),
+    ("beside other text", JSON, '{"a": "x{cursor}"}', '{"a": "x"}'),
+    ("without quotes", JSON, '{"a": [1{cursor}]}', '{"a": [1]}'),
+    ("in GraphQL", JSON, r'{"query": "{ a(after: \"{cursor}\") }"}', r'{"query": "{ a(after: \"\") }"}'),
+    ("in a text that holds JSON", JSON, r'{"q": "{\"a\":\"{cursor}\"}"}', r'{"q": "{\"a\":\"\"}"}'),
+    ("that is no JSON", "headers: {Content-Type: text/plain}", '"after": "{cursor}"', '"after": ""'),
+]
+
+
+@table("keys, body, expected", FIRST_BODIES)
+def test_on_the_first_page_a_body_has_no_cursor(rig: Rig, keys: str, body: str, expected: str) -> None:
+    rig.api.serve("/doc", Answer.json(page(1, nextCursor=None)))
+    job = rig.job(ITEMS, keys=f"{CURSOR}, body: {json.dumps(body)}{keys and ', '}{keys}")
+    assert error(rig.push(job)) == ""
+    assert [request.body.decode() for request in rig.api.requests] == [expected]
 
 
 # headers
@@ -164,6 +191,25 @@ def linked(lines: dict[int, list[str]]) -> Callable[[Request], Answer]:
     return respond
 
 
+def test_an_error_behind_the_last_page_is_a_page_without_records(rig: Rig) -> None:
+    """As Django REST framework answers, when the status is a valid one."""
+    pages = iter([Answer.json(page(1)), Answer.json(page(2)), Answer.json({"detail": "Invalid page."}, 404)])
+    rig.api.serve("/doc", lambda _: next(pages))
+    assert error(rig.push(rig.job(ITEMS, keys=f"{NUMBER}, valid_status_codes: [200, 404]"))) == ""
+    assert [point[1] for points in rig.receiver.series("item_id").values() for point in points] == [1, 2]
+    assert len(rig.api.requests) == 3
+
+
+def test_an_expression_completes_a_link(rig: Rig) -> None:
+    """As one that a server behind a proxy writes, or one relative to another address."""
+    base = rig.api.url
+    links = iter([f"ftp://{base.partition('://')[2]}/doc?p=2", None])
+    rig.api.serve("/doc", lambda _: Answer.json(page(1, next=next(links), n=len(rig.api.requests))))
+    path = "next && join('', ['http://', split(next, '://')[1]])"
+    assert error(rig.push(rig.job(ITEMS, keys=f'pagination: {{style: next_link, path: "{path}"}}'))) == ""
+    assert [request.query for request in rig.api.requests] == ["", "p=2"]
+
+
 LINKS = [  # RFC 8288, 3 and its appendix B, and GitHub's and Okta's answers
     ("alone", ['</doc?p=2>; rel="next"'], 2),
     ("relative to the page", ['<?p=2>; rel="next"'], 2),
@@ -179,6 +225,8 @@ LINKS = [  # RFC 8288, 3 and its appendix B, and GitHub's and Okta's answers
     ("behind empty elements", [', ,<?p=3>;rel=prev,, <?p=2> ;  rel = "next" ,'], 2),
     ("with parameters without values", ["<?p=2>; crossorigin; rel=next;"], 2),
     ("of this very page", ['<?p=2>; rel=next; anchor="/doc"'], 2),
+    ("that has results, as Sentry says", ['<?p=2>; rel="next"; results="true"; cursor="0:100:0"'], 2),
+    ("that has no results", ['<?p=2>; rel="next"; results="false"; cursor="0:100:0"'], 1),
     ("no header", [], 1),
     ("an empty header", [""], 1),
     ("without rel", ["<?p=2>"], 1),

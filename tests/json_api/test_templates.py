@@ -60,6 +60,12 @@ def test_a_time_may_stand_in_the_path(rig: Rig) -> None:
     assert (error(report), rig.api.requests[-1].path) == ("", "/2024-05-22/x")
 
 
+def test_the_slashes_of_a_format_are_those_of_the_path(rig: Rig) -> None:
+    rig.api.serve("/featured/2024/05/23", Answer.json({"v": 1}))
+    report = rig.push(rig.job(METRIC, path="/featured/{now}", keys="templates: {format: '%Y/%m/%d'}"))
+    assert (error(report), rig.api.requests[-1].path) == ("", "/featured/2024/05/23")
+
+
 def test_the_time_is_that_of_each_scrape_and_the_series_stay_the_same(rig: Rig) -> None:
     rig.serve('{"v": 1}')
     app = rig.app(rig.job(METRIC, keys="query: {at: '{now}'}, templates: {format: unix}"))
@@ -185,7 +191,7 @@ def test_a_cursor_goes_into_a_graphql_variable(rig: Rig) -> None:
     keys = f"{JSON}, labels: {{t: '{{cursor}}'}}, pagination: {{style: cursor, path: c}}, body: {json.dumps(body)}"
     rig.push(rig.job(METRIC, keys=keys))
     found = [json.loads(request.body)["variables"] for request in rig.api.requests]
-    assert found == [{"after": "", "t": "{cursor}"}, {"after": 'x"{ref.KEY}{label.t}', "t": "{cursor}"}]
+    assert found == [{"after": None, "t": "{cursor}"}, {"after": 'x"{ref.KEY}{label.t}', "t": "{cursor}"}]
 
 
 def test_a_secret_in_a_body_is_escaped_and_shown_nowhere(rig: Rig) -> None:

@@ -22,6 +22,7 @@ IN_BODY = ("now", "cursor", "label", "ref")
 OF_RANGES = ("start", "end", "step")
 _PLACEHOLDER = re.compile(r"\{(now(?:-[0-9][0-9a-z]*)?|start|end|step|cursor|(?:label|ref)\.[A-Za-z_][A-Za-z0-9_]*)\}")
 _NOW = re.compile(r"\{(now(?:-[0-9][0-9a-z]*)?)\}")
+_CURSOR_MEMBER = re.compile(r'(?<!\\)("\s*:\s*)"\{cursor\}"')
 _NEARLY_NOW = re.compile(r"\{(\s*now\s*[-+][^{}]*)\}")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _LONGEST_MS = 50 * 365 * 86_400_000  # before now: a time before 1970 is a mistake
@@ -82,7 +83,8 @@ def in_json(text: str) -> str:
 
 
 def in_url(text: str) -> str:
-    return quote(text, safe="")
+    """A time in a URL. The slashes of its format stay: a path means them, and a query may have them (RFC 3986, 3.4)."""
+    return quote(text)
 
 
 def begins_as_json(body: str) -> bool:
@@ -96,6 +98,11 @@ def escape_of_body(body: str, content_type: str) -> Callable[[str], str]:
         return quote_plus
     is_json = "json" in media_type or (not media_type and begins_as_json(body))
     return in_json if is_json else str
+
+
+def on_first_page(body: str) -> str:
+    """A body of JSON, where a member that is the cursor alone is null: as a cursor most APIs refuse the empty text."""
+    return _CURSOR_MEMBER.sub(r"\1null", body)
 
 
 def quoted(text: str, *_: object) -> str:

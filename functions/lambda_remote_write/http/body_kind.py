@@ -38,8 +38,9 @@ _CALL = re.compile(r"(?:/\*\*/\s*)?[A-Za-z_$][\w$.\[\]\"']*\s*\(\s*(?=[\[{\"])")
 _ASSIGNMENT = re.compile(r"(?:var|let|const|window\.)?\s*[A-Za-z_$][\w$.]*\s*=\s*(?=[\[{])")
 _EVENT_STREAM = re.compile(r"(?:(?:event|id|retry):.*\n|:.*\n)*data:")
 _HTML = re.compile(r"<!doctype html|<(?:html|head|body|meta|script|div|p|h[1-6]|pre|center)(?=[\s>/])", re.IGNORECASE)
-_XML = re.compile(r"<(?:\?xml\b|!\[CDATA\[|[A-Za-z_][\w.:-]*[\s>/])")
+_XML = re.compile(r"<(?:\?xml\b|!\[CDATA\[|!DOCTYPE\s|[A-Za-z_][\w.:-]*[\s>/])")
 _COMMENTS = re.compile(r"(?:\s*<!--.*?-->)*\s*", re.DOTALL)
+_DECLARATION = re.compile(r"<\?xml\b[^>]*>")
 _METRICS = re.compile(
     r"# (?:HELP|TYPE|UNIT) [A-Za-z_:]|[A-Za-z_:][\w:]*(?:\{[^}\n]*\})? [-+]?[0-9.]+(?:e[-+]?[0-9]+)?\s*(?:\n|$)",
     re.IGNORECASE,
@@ -175,7 +176,9 @@ def _markup(text: str, content_type: str) -> str:
     if not text.startswith("<"):
         return ""
     start = _COMMENTS.sub("", text, count=1)
-    if _HTML.match(start) or "text/html" in content_type:
+    declared = _DECLARATION.match(start)
+    root = _COMMENTS.sub("", start[declared.end() :], count=1) if declared else start
+    if _HTML.match(root) or ("text/html" in content_type and not declared):
         return "a page for people: it looks like HTML (a login page, or one of a proxy?)"
     return "XML" if _XML.match(start) or "xml" in content_type else ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from contextlib import suppress
 
 from ..config.charset import codec_of
 from ..config.schema import BodyFormat
@@ -18,6 +19,7 @@ _MARKS = (  # the longer ones first
 )
 _ZEROS = {"x0x0": "utf-16-le", "0x0x": "utf-16-be", "x000": "utf-32-le", "000x": "utf-32-be"}
 """Which of the first four bytes are zero, when characters of ASCII begin a text."""
+_CONTROLS = re.compile(rb"[\x80-\x9f]")
 _XML_DECLARATION = re.compile(rb"<\?xml[^>]{0,100}?\sencoding\s*=\s*[\"']([A-Za-z0-9._:-]+)[\"']")
 
 
@@ -33,7 +35,7 @@ def in_utf8(content: bytes | bytearray, content_type: str, body_format: BodyForm
     except ValueError:
         raise NotText(f"the body is {charset:.40} text, as {said_by}, which is no charset that is known") from None
     try:
-        text = content.decode("utf-8" if codec == "ascii" else codec)
+        text = _decoded(content, "utf-8" if codec == "ascii" else codec)
     except UnicodeDecodeError as error:
         if not said_by or codec == "utf-8":
             raise NotText(f"the body is not UTF-8: byte {error.start} is {content[error.start]:#04x}") from None
@@ -44,6 +46,15 @@ def in_utf8(content: bytes | bytearray, content_type: str, body_format: BodyForm
         return text.removeprefix("\ufeff").encode()
     except UnicodeEncodeError:  # UTF-7 may hold halves of characters
         raise NotText(f"the body is not {charset:.40} text, as {said_by}: it has half a character") from None
+
+
+def _decoded(content: bytes | bytearray, codec: str) -> str:
+    """Raises UnicodeError. A text in ISO-8859-1 with bytes that are control characters there is one in windows-1252, as
+    browsers read it (WHATWG Encoding, 4.2): there they are the euro sign, quotes and dashes."""
+    if codec == "iso8859-1" and _CONTROLS.search(content):
+        with suppress(UnicodeDecodeError):
+            return content.decode("windows-1252")
+    return content.decode(codec)
 
 
 def _charset(content: bytes | bytearray, content_type: str, body_format: BodyFormat) -> tuple[str, str]:

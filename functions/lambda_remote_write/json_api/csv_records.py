@@ -15,6 +15,7 @@ _TAB_TYPE = "text/tab-separated-values"
 MAX_CELLS = 2_000_000  # of one body: each takes about 100 bytes of memory, where it may take two in the body
 _SHOWN_NAMES = 3
 _QUOTED = re.compile(r'"[^"]*"?')
+_EXCEL = re.compile(r"sep=(.)\r?\n")  # a first line that names the delimiter
 Record = dict[str, str | None]
 
 
@@ -65,14 +66,16 @@ class _Rows:
     def __init__(self, text: str, options: CsvOptions, content_type: str) -> None:
         self._text, self._comment = text, options.comment
         self.line, self._is_inside = 0, False
-        delimiter = options.delimiter or _delimiter(text, options, content_type)
+        self._named = _EXCEL.match(text)
+        named = self._named[1] if self._named else ""
+        delimiter = options.delimiter or named or _delimiter(text, options, content_type)
         self._reader = csv.reader(self._lines(), delimiter=delimiter, strict=True, skipinitialspace=True)
 
     def _lines(self) -> Iterator[str]:
         """All lines but comments: a line inside of quotes is none."""
         for number, line in enumerate(io.StringIO(self._text, newline=""), start=1):
             if not self._is_inside:
-                if self._comment and line.lstrip().startswith(self._comment):
+                if (self._named and number == 1) or (self._comment and line.lstrip().startswith(self._comment)):
                     continue
                 self.line, self._is_inside = number, True
             yield line

@@ -146,7 +146,7 @@ def _may_be_json(content_type: str) -> bool:
 def format_of(content_type: str) -> str:
     """The `format` that a Content-Type stands for; JSON for one that is no other's."""
     kind = content_type.partition(";")[0].strip().lower()
-    return "xml" if kind.endswith("+xml") else _FORMATS.get(kind, "json")
+    return next((name for name in ("xml", "csv") if kind.endswith(f"+{name}")), "") or _FORMATS.get(kind, "json")
 
 
 def evaluation(max_bytes: int, now_ms: int, *, exact: bool = False) -> Evaluation:

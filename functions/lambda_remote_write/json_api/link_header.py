@@ -16,12 +16,13 @@ _SHOWN = 60  # characters of a header that cannot be read
 
 def next_link(header: str, page_url: str) -> str | None:
     """The target of the first link whose relation is `next`, as it is written; None when there is none. A link with an
-    `anchor` is one of another resource (3.2). Raises ValueError for a header that breaks off before such a link."""
+    `anchor` is one of another resource (3.2), and Sentry's `results="false"` says that its page is empty. Raises
+    ValueError for a header that breaks off before such a link."""
     for target, parameters in _links(header):
         relations = parameters.get("rel", "").lower().split()  # several, without case (3.3)
         anchor = parameters.get("anchor")
         if "next" in relations and (anchor is None or urljoin(page_url, anchor) == page_url):
-            return target.strip()
+            return target.strip() if parameters.get("results") != "false" else None
     return None
 
 

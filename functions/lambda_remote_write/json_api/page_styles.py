@@ -115,7 +115,9 @@ class NextLink(PageStyle):
     def next(self, page: WalkedPage) -> tuple[str, str]:
         link = self._pointer(page)
         if not isinstance(link, str):
-            raise FetchError(f"page {page.number}: pagination.path finds {kind_of(link)}; a next link is a text")
+            instead = "; for the number of the next page write style: cursor" if kind_of(link) == "a number" else ""
+            detail = f"pagination.path finds {kind_of(link)}; a next link is a text{instead}"
+            raise FetchError(f"page {page.number}: {detail}")
         return self._linked(page.url, link), ""
 
 

@@ -104,7 +104,9 @@ class ApiRequest:
         if self.body is None:
             return None
         escape = templates.escape_of_body(self.body, self.http.content_type)
-        parts = templates.fill(self.body, lambda name: self._filled(name, cursor), escape)
+        is_first = self.has_cursor_in_body and not cursor and escape is templates.in_json
+        body = templates.on_first_page(self.body) if is_first else self.body
+        parts = templates.fill(body, lambda name: self._filled(name, cursor), escape)
         texts = [part for part in parts if isinstance(part, str)]
         return "".join(texts).encode() if len(texts) == len(parts) else SecretText(tuple(parts), escape)
 

@@ -182,7 +182,8 @@ def _float(number: float | Decimal) -> float:
 
 
 def _not_a_number(raw: Any) -> Skip:
-    return Skip(DropReason.NOT_A_NUMBER, f"{kind_of(raw)} is not a number: {raw!r:.60}")
+    text = """; its text is '"#text"' in it""" if isinstance(raw, dict) and "#text" in raw else ""
+    return Skip(DropReason.NOT_A_NUMBER, f"{kind_of(raw)} is not a number: {raw!r:.60}{text}")
 
 
 def has_unit(metric: Metric) -> bool:

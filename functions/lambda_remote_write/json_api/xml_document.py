@@ -1,16 +1,24 @@
 """XML -> the document that xmltodict makes of it: attributes are `@name`, the text beside them is `#text`, repeated
 elements are a list, an empty one is null, and names keep their prefixes.
 
-xmltodict itself is left out: of its options none is needed, and it reads a DTD, which here is refused.
+xmltodict itself is left out: of its options none is needed, and it reads a DTD, whose declarations are refused here.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from xml.parsers import expat
 
 MAX_DEPTH = 200
 """Of elements in elements. SOAP and libvirt have about ten."""
+_QUOTED = rb"""\s*(?:"[^"]*"|'[^']*')"""
+_DOCTYPE = re.compile(
+    rb"(?>(?:<\?.*?\?>|<!--.*?-->|\s+)*)(?P<doctype><!DOCTYPE\s+[^\s<>\[\"']+"
+    rb"(?:\s+(?:SYSTEM|PUBLIC" + _QUOTED + rb")" + _QUOTED + rb")?\s*>)",
+    re.DOTALL,
+)
+"""A document type that declares nothing itself, as nvidia-smi and property lists have it (XML 1.0, 2.8)."""
 Element = dict[str, Any]
 
 
@@ -27,11 +35,21 @@ def document(content: bytes | bytearray) -> Element:
     parser.CharacterDataHandler = builder.text
     parser.StartDoctypeDeclHandler = builder.refuse_dtd
     try:
-        parser.Parse(bytes(content.lstrip()), True)
+        parser.Parse(_without_doctype(bytes(content.lstrip())), True)
     except expat.ExpatError as error:
         reason = expat.ErrorString(error.code)
         raise BadXml(f"{reason}, line {error.lineno} column {error.offset + 1}") from None
     return builder.root
+
+
+def _without_doctype(content: bytes) -> bytes:
+    """The text with blanks for a document type that declares nothing, so that places in messages hold. The parser must
+    not see it: of a DTD that it did not read it takes any entity for declared, and leaves it out without a word."""
+    found = _DOCTYPE.match(content)
+    if found is None:
+        return content
+    start, end = found.span("doctype")
+    return content[:start] + re.sub(rb"[^\n]", b" ", content[start:end]) + content[end:]
 
 
 class _Builder:
@@ -50,7 +68,7 @@ class _Builder:
     def refuse_dtd(self, *_: object) -> None:
         """Entities are declared there, which may stand for billions of characters or for files."""
         raise self._refused(
-            "it has a DTD (<!DOCTYPE …>), which is refused; ask the API for XML without it, or for JSON"
+            "it has a DTD (<!DOCTYPE … [ … ]>), which is refused; ask the API for XML without it, or for JSON"
         )
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
