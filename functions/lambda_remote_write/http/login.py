@@ -119,7 +119,7 @@ class LoginStore:
             lifetime = account.login.lifetime_ms / 1000
             if kept and self.secrets.now() - kept.since < lifetime and not kept.cookies.are_over:
                 return kept
-            if why := state.attempts.reason_to_wait():
+            if why := state.attempts.reason_to_wait(deadline - time.monotonic()):
                 raise LoginError(why)
             state.kept = self._tried(account, state.attempts, deadline)
             return state.kept
@@ -148,7 +148,7 @@ class LoginStore:
 
     def _tried(self, account: LoginRequest, attempts: Attempts, deadline: float) -> LoggedIn:
         """A new login; once more when a secret of the one that is refused was rotated."""
-        asked_at = self.secrets.now()
+        asked_at, began = self.secrets.now(), time.monotonic()
         try:
             try:
                 found = self._log_in(account, deadline)
@@ -158,9 +158,9 @@ class LoginStore:
                 attempts.failed(str(error), is_refusal=True)
                 found = self._log_in(account, deadline)
         except LoginError as error:
-            if time.monotonic() >= deadline:  # others may have more time
-                raise
-            raise LoginError(attempts.failed(str(error), is_refusal=isinstance(error, LoginRefused))) from None
+            had = deadline - began if time.monotonic() >= deadline else float("inf")
+            is_refusal = isinstance(error, LoginRefused)
+            raise LoginError(attempts.failed(str(error), is_refusal=is_refusal, had_seconds=had)) from None
         attempts.succeeded()
         return found
 
