@@ -505,6 +505,7 @@ def test_a_login_is_never_redirected_to_another_origin(rig: Rig, status: int, to
         other.serve("/home", Answer.json({"token": "x"}))
         (found,) = run(rig, rig.app(job(rig, f"{JSON_BODY}, token: {token}")))
         assert f"to another origin, {other.url}/home: not followed" in found
+        assert found.endswith("if the login is there, set login.url to it")
         assert CANARY not in found
         assert other.requests == []
 

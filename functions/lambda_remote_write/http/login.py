@@ -197,11 +197,12 @@ class LoginStore:
             location = answer.headers.get("Location")
             if answer.status not in REDIRECTS or not location:
                 return answer
-            target, method, body = redirected(url, location, method, body, answer.status)
+            target = redirected(url, location, method, None, answer.status)[0]
             if origin(target) != origin(url):
                 detail = f"it redirected to another origin, {shown_url(target)}: not followed"
-                raise FetchError(f"{detail}, as a user, a token or a cookie never goes to one")
-            url = target
+                detail += ", as a user, a token or a cookie never goes to one"
+                raise FetchError(f"{detail}; if the login is there, set login.url to it")
+            url, method, body = redirected(url, location, method, body, answer.status)
         raise FetchError(f"it redirected more than {MAX_REDIRECTS} times")
 
     def _token(self, account: LoginRequest, answer: Body) -> str:
