@@ -219,7 +219,7 @@ class Fetcher:
             from .digest_auth import ChallengeStore, Digest
 
             challenges = self._kept.setdefault("digest_auth", ChallengeStore(self._secrets))
-            found.append(Digest(client.digest_auth, challenges))
+            found.append(Digest(client.digest_auth, challenges, request.unix_socket))
         if client.sigv4:
             found.append(self._sign(client.sigv4))
         return found
