@@ -31,6 +31,18 @@ NEEDED = [
     ("POST", call("execute-api", f"{API}/p/q", "POST"), E, f"{GATEWAY}:a1b2/p/POST/q"),
     ("an own domain", call("execute-api", "https://api.example.com/v1/q"), E, f"{GATEWAY}:API/STAGE/GET/v1/q"),
     (
+        "an endpoint of a VPC",
+        call("execute-api", "https://vpce-1.execute-api.eu-west-1.vpce.amazonaws.com/v1/q"),
+        E,
+        f"{GATEWAY}:API/v1/GET/q",
+    ),
+    (
+        "a function's URL, whatever its path",
+        call("lambda", "https://ab.lambda-url.eu-west-1.on.aws/functions/7"),
+        ["lambda:InvokeFunctionUrl", "lambda:InvokeFunction"],
+        "lambda:eu-west-1:ACCOUNT:function:NAME",
+    ),
+    (
         "OpenSearch",
         call("es", "https://search-logs-ab.eu-west-1.es.amazonaws.com/_cluster/health"),
         "es:ESHttpGet",
@@ -69,7 +81,7 @@ NEEDED = [
 
 
 @table("asked, action, resource", NEEDED)
-def test_an_arn_is_as_narrow_as_the_address_tells(asked: ApiCall, action: str, resource: str) -> None:
+def test_an_arn_is_as_narrow_as_the_address_tells(asked: ApiCall, action: str | list[str], resource: str) -> None:
     (found,) = statements([asked])
     assert found["statement"] == {"Effect": "Allow", "Action": action, "Resource": f"arn:aws:{resource}"}
     assert found["role"] == "the function's role"

@@ -82,7 +82,7 @@ def sign(
 
 
 segments = st.text(alphabet="aZ09-._~!$&'()*+,;=:@ é€%", max_size=8) | st.sampled_from(
-    ["%20", "%2F", "%2f", "a%25b", "%E9", "..", ".", "", ";v=1", "a+b"]
+    ["%20", "%2F", "%2f", "%7E", "%2e", "a%25b", "%E9", "..", ".", "", ";v=1", "a+b"]
 )
 paths = st.lists(segments, max_size=5).map(lambda parts: "/" + "/".join(parts))
 words = st.text(alphabet="aZ09-._~!$'()*+,;:@/ é€%=", max_size=6) | st.sampled_from(["%20", "%2B", "%E9", "+", "a b"])
@@ -130,6 +130,14 @@ def test_a_query_goes_out_in_the_one_form_that_every_reader_signs_alike(
 ) -> None:
     """AWS's signing guide: every byte but the unreserved characters is percent-encoded, and a space is %20."""
     assert sign(fetcher, checker, "execute-api", f"/stage/path?{given}").query == sent
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_characters_of_a_path_that_need_no_encoding_go_out_plain(
+    checker: Checker, fetcher: Fetcher, service: str
+) -> None:
+    """RFC 3986, 6.2.2.2: `%7E` and `~` are the same, and who signs one must not send the other."""
+    assert sign(fetcher, checker, service, "/%7Eu/%61%2Db%5F%2E").path == "/~u/a-b_."
 
 
 def test_what_a_proxy_rewrites_is_not_signed(checker: Checker, fetcher: Fetcher) -> None:
@@ -298,6 +306,15 @@ def test_what_aws_refuses_is_explained(
     said = aws.push()
     assert f"answered {status}: it does not take our credentials; check sigv4; " in said
     assert detail in said
+
+
+def test_an_answer_that_repeats_the_signature_shows_none(rig: Rig) -> None:
+    """It lets in for as long as the clock allows."""
+    aws = Aws(rig)
+    aws.push()
+    sent = rig.api.requests[-1].headers["Authorization"].rpartition("Signature=")[2]
+    aws.refusals = [Answer.json({"message": f"wrong is {sent}"}, 403)] * 2
+    assert 'it says "wrong is <secret>"' in aws.push()
 
 
 def test_another_400_is_no_matter_of_credentials(rig: Rig) -> None:

@@ -46,6 +46,14 @@ def test_where_there_are_no_runs_a_failure_serves_for_half_a_minute(rig: Rig) ->
     assert rig.after(2) == ""
 
 
+def test_without_an_answer_one_with_clearly_more_time_tries_again(rig: Rig) -> None:
+    rig.secrets.begin_run()
+    rig.attempts.failed("no answer", is_refusal=False, had_seconds=4)
+    assert [rig.attempts.reason_to_wait(left) for left in (0.5, 4, 5, 5.1)] == ["no answer"] * 3 + [""]
+    rig.attempts.failed("no", is_refusal=False)
+    assert rig.attempts.reason_to_wait(60) == "no"
+
+
 def test_after_three_refusals_in_a_row_ten_minutes_pass(rig: Rig) -> None:
     for _ in range(2):
         rig.attempts.failed("no", is_refusal=True)

@@ -11,8 +11,20 @@ import pytest
 import requests
 from requests.auth import HTTPDigestAuth
 
+from lambda_remote_write.config.schema import DigestAuth
+from lambda_remote_write.config.secrets import Secret, SecretStore
 from lambda_remote_write.http import HttpRequest
-from lambda_remote_write.http.digest_auth import Challenge, Credentials, UnknownDigest, authorization, chosen
+from lambda_remote_write.http.authentication import Refusal
+from lambda_remote_write.http.digest_auth import (
+    Challenge,
+    ChallengeStore,
+    Credentials,
+    Digest,
+    UnknownDigest,
+    authorization,
+    chosen,
+)
+from lambda_remote_write.http.response import Headers
 from sandbox.api import Api
 from sandbox.server import Answer
 from tests.rig.digest import DigestServer
@@ -197,6 +209,18 @@ def test_the_first_challenge_may_be_stale_at_once(rig: Rig) -> None:
     assert [error(app.handle({}, None)) for _ in range(2)] == ["", ""]
     assert server.seen == ["nothing", "let in", "stale", "let in"]
     assert server.counts == {"n0": [1], "n0'": [1]}
+
+
+def test_servers_behind_two_sockets_of_one_address_have_challenges_of_their_own() -> None:
+    store = ChallengeStore(SecretStore({}, lambda service: None, lambda: 0.0))
+    config = DigestAuth(Secret(literal="u"), Secret(literal="p"))
+    first, second = (Digest(config, store, path) for path in ("/run/first", "/run/second"))
+    for server, nonce in ((first, "n1"), (second, "n2")):
+        assert server.authenticated(get("http://h/m"), 0) == get("http://h/m")
+        asks = Headers([("WWW-Authenticate", f'Digest realm="r", nonce="{nonce}"')])
+        assert server.renew(Refusal(401, asks, 0))
+    sent = [one.authenticated(get("http://h/m"), 0).headers["Authorization"] for one in (first, second)]
+    assert [fields(one)["nonce"] for one in sent] == ["n1", "n2"]
 
 
 def test_a_nonce_that_is_stale_again_and_again_ends(rig: Rig) -> None:

@@ -371,6 +371,18 @@ def test_a_login_that_hangs_costs_other_jobs_nothing(rig: Rig) -> None:
     assert all(rig.value("scrape_duration_seconds", job=f"slow{n}") < 4 for n in range(3))
 
 
+def test_a_login_that_hangs_is_tried_again_only_with_clearly_more_time() -> None:
+    with Api() as api:
+        site = Site(answers=[Fault.hang()]).serve(api)
+        source, transport = fetcher(time.monotonic)
+        request = request_of(api, "url: /login, token: token")
+        for seconds, logins in ((0.3, 1), (0.3, 1), (0.9, 2), (0.9, 2)):
+            with pytest.raises(FetchError, match="/login"):
+                source.fetch(request, time.monotonic() + seconds)
+            assert len(site.logins) == logins
+        transport.close()
+
+
 def test_a_login_server_that_is_down_is_named(rig: Rig) -> None:
     rig.serve('{"v":1}')
     report = rig.push(job(rig, "url: 'http://127.0.0.1:9/login', token: token"), rig.job(METRIC, name="other"))
@@ -493,6 +505,7 @@ def test_a_login_is_never_redirected_to_another_origin(rig: Rig, status: int, to
         other.serve("/home", Answer.json({"token": "x"}))
         (found,) = run(rig, rig.app(job(rig, f"{JSON_BODY}, token: {token}")))
         assert f"to another origin, {other.url}/home: not followed" in found
+        assert found.endswith("if the login is there, set login.url to it")
         assert CANARY not in found
         assert other.requests == []
 

@@ -54,6 +54,16 @@ def test_a_reference_in_the_short_form_of_headers(rig: Rig) -> None:
     assert (request.headers["X-Api-Key"], request.headers["X-Other"]) == ("k", "plain")
 
 
+@pytest.mark.parametrize("name", ["Cookie", "Accept", "User-Agent", "X-Api-Version", "X-Key"])
+@pytest.mark.parametrize("keys", ["headers: {%: {ref: 'env:KEY'}}", "http_headers: {%: {refs: ['env:KEY']}}"])
+def test_a_reference_is_masked_whatever_its_header_is_called(rig: Rig, keys: str, name: str) -> None:
+    """A plain value of such a header is none."""
+    rig.env_vars["KEY"] = "canary-9c1d"
+    rig.api.serve("/doc", lambda request: Answer.json({"message": f"not {request.headers[name]}"}, 500))
+    report = rig.push(rig.job(METRIC, keys=keys.replace("%", name)))
+    assert error(report).endswith('it says "not <secret>"')
+
+
 def test_a_reference_in_a_form_of_oauth2(keyed: Rig) -> None:
     """RFC 6749, 4.3.2: the password grant sends user and password as form fields."""
     keyed.api.serve("/token", Answer.json({"access_token": "t"}))

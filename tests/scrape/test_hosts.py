@@ -96,7 +96,23 @@ def test_other_patterns_are_mistakes(pattern: str) -> None:
         targets([pattern])
 
 
-@pytest.mark.parametrize("pattern", ["*.amazonaws.com", "*.on.aws", "*.api.aws"])
+SHARED = (
+    *("*.amazonaws.com", "*.on.aws", "*.api.aws", "*.eu-west-1.amazonaws.com"),
+    *("*.execute-api.eu-west-1.amazonaws.com", "*.lambda-url.eu-west-1.on.aws", "*.eu-west-1.es.amazonaws.com"),
+)
+OWN = (
+    "a1b2.execute-api.eu-west-1.amazonaws.com",
+    "*.abc123.c2.kafka.eu-west-1.amazonaws.com",
+    "s3.eu-west-1.amazonaws.com",
+)
+
+
+@pytest.mark.parametrize("pattern", OWN)
+def test_a_host_of_ones_own_in_aws_needs_no_warning(pattern: str) -> None:
+    assert config(hosts=[pattern], static_configs=[]).warnings == ()
+
+
+@pytest.mark.parametrize("pattern", SHARED)
 def test_a_pattern_for_all_customers_of_aws_is_warned_of(pattern: str) -> None:
     (warning,) = config(hosts=[pattern], static_configs=[]).warnings
     assert warning.endswith(f"hosts: {pattern} matches hosts of every AWS customer: name yours")

@@ -70,12 +70,13 @@ def _entry(role: str, actions: list[str], resource: str, note: str) -> Statement
 
 def _needed(sigv4: SigV4, call: ApiCall) -> tuple[list[str], str, str]:
     """Actions, resource, and what the reader has to fill in."""
-    host = host_of(call.url) or AwsHost(sigv4.service, sigv4.region)
+    known = host_of(call.url)
+    host = known or AwsHost(sigv4.service, sigv4.region)
     arn = f"arn:{partition_of(sigv4.region).id}:{{}}:{sigv4.region}:{ACCOUNT}:{{}}"
     path = unquote(urlsplit(call.url).path)
     if sigv4.service == "execute-api":
-        return ["execute-api:Invoke"], arn.format("execute-api", _of_gateway(host, call.method, path)), _STAGE
-    if sigv4.service == "lambda" and not call.operation and "/functions" not in path:
+        return ["execute-api:Invoke"], arn.format("execute-api", _of_gateway(known, call.method, path)), _STAGE
+    if sigv4.service == "lambda" and (known is None or known.name):  # a URL of a function, or an own domain before it
         actions = ["lambda:InvokeFunctionUrl", "lambda:InvokeFunction"]
         return actions, arn.format("lambda", "function:NAME"), "put the function's name in for NAME"
     if sigv4.service == "es":
@@ -99,12 +100,13 @@ def _needed(sigv4: SigV4, call: ApiCall) -> tuple[list[str], str, str]:
 _STAGE = "of an HTTP API whose stage is $default the path has none: put $default before it"
 
 
-def _of_gateway(host: AwsHost, method: str, path: str) -> str:
-    """`api-id/stage/METHOD/path`; the first part of a path is the stage. An own domain hides id and stage."""
-    if not host.name:
+def _of_gateway(host: AwsHost | None, method: str, path: str) -> str:
+    """`api-id/stage/METHOD/path`; the first part of a path is the stage. An own domain hides id and stage, and an
+    endpoint of a VPC the id."""
+    if host is None:
         return f"API/STAGE/{method}{path.rstrip('/')}"
     stage, _, rest = path.lstrip("/").partition("/")
-    return f"{host.name}/{stage or '$default'}/{method}/{rest}"
+    return f"{host.name or 'API'}/{stage or '$default'}/{method}/{rest}"
 
 
 def _of_bucket(host: AwsHost, path: str, partition: str) -> tuple[list[str], str, str]:

@@ -46,7 +46,7 @@ def signable(url: str, service: str) -> str:
     """The URL as it goes over the wire, in the one form that every reader signs alike: spaces of the query as %20, no
     default port, nothing that the client changes later. S3 signs the key that a path means."""
     parts = parsed(url)
-    path = _key_path(parts.path or "") if service == "s3" else parts.path
+    path = _key_path(parts.path or "") if service == "s3" else requests.utils.unquote_unreserved(parts.path or "")
     query = "&".join(_strict(pair) for pair in parts.query.split("&") if pair) if parts.query else None
     port = None if (parts.scheme, parts.port) in _DEFAULT_PORTS else parts.port
     return parsed(parts._replace(path=path, query=query, port=port, fragment=None).url).url

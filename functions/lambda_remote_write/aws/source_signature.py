@@ -33,7 +33,9 @@ class SourceSignature:
         credentials = self._get(deadline)
         self._secrets.mask.add(credentials.access_key, credentials.secret_key, credentials.session_token)
         ready = replace(request, url=signable(request.url, self._sigv4.service))
-        return replace(ready, headers=signed(ready, self._sigv4, credentials, self._now_ms()))
+        headers = signed(ready, self._sigv4, credentials, self._now_ms())
+        self._secrets.mask.add_passing(headers["Authorization"].rpartition("=")[2])  # it lets in for five minutes
+        return replace(ready, headers=headers)
 
     def _get(self, deadline: float) -> Credentials:
         """Those who sign alike wait for one answer. A role that cannot be assumed is asked for once a run."""

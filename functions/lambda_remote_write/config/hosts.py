@@ -12,7 +12,11 @@ from .yaml_reader import Section
 
 _ANYWHERE = "*."
 _NAME = r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_SHARED = frozenset((*SUFFIXES, "on.aws"))
+_SHARED = re.compile(
+    r"(?:(?:[a-z]{2,}(?:-[a-z]+)+-[0-9]+|execute-api|lambda-url|es|aos|aoss|appsync-api|vpc-lattice-svcs|vpce|elb|s3|"
+    rf"compute|compute-1)\.)*(?:{'|'.join(map(re.escape, (*SUFFIXES, 'on.aws')))})"
+)
+"""Regions and services, below which AWS gives a name to what any customer builds."""
 _SHAPE = "a host, as api.example.com, or *.example.com for all below it; no port, no scheme and no other *"
 
 
@@ -22,7 +26,7 @@ def read(entry: Section, needed_by: str = "") -> tuple[str, ...]:
     if needed_by and not found and not entry.is_wrong("hosts"):
         detail = f"is required with {needed_by}, since the lists of targets are not in this config"
         entry.problem("hosts", f"{detail}: the hosts that may be asked, as hosts: [api.example.com]")
-    for shared in [one for one in found if one.removeprefix(_ANYWHERE) in _SHARED]:
+    for shared in [one for one in found if one.startswith(_ANYWHERE) and _SHARED.fullmatch(one[2:])]:
         entry.warn("hosts", f"{shared} matches hosts of every AWS customer: name yours")
     return found
 

@@ -115,9 +115,15 @@ def _use(block: Section, token: Expression | None) -> TokenUse:
     for key in ("header", "prefix"):
         if use.has("query") and use.has(key):
             use.problem(key, "cannot stand with query: a token goes into one of the two")
-    found = TokenUse(header, prefix, use.text("query"))
+    found = TokenUse(header, prefix, use.read("query", _parameter, ""))
     use.close()
     return found
+
+
+def _parameter(text: str) -> str:
+    if not text:
+        raise ValueError("the name of a parameter is expected")
+    return text
 
 
 def _header(text: str) -> str:

@@ -255,8 +255,9 @@ def _file_name(text: str) -> str:
 def _http_sd(block: Section, env_vars: EnvVars) -> HttpSd:
     url, login = block.hidden("url", _with_login) or ("", None)
     http = sigv4.of_source(block, http_client.read_source(block, http_client.RESERVED_FOR_SCRAPES), url, env_vars)
-    if login and http.sigv4:
-        block.problem("sigv4", "cannot stand with a user and password in the url: leave one of the two out")
+    for key in ("sigv4", "digest_auth") if login else ():
+        if getattr(http, key):
+            block.problem(key, "cannot stand with a user and password in the url: leave one of the two out")
     if login:  # Go's client sets this one first, and none of the others replaces it but a token of oauth2
         http = replace(http, basic_auth=login, authorization=None)
     config = HttpSd(url=url, refresh_interval_ms=block.positive_ms("refresh_interval", HTTP_SD_REFRESH_MS), http=http)

@@ -7,6 +7,7 @@ from ..config.secrets import SecretStore
 _REFUSALS = 3  # in a row; servers lock accounts at three to ten
 _PAUSE_SECONDS = 600.0  # from then on: accounts mostly open again after 15 to 30 minutes
 _AGAIN_SECONDS = 30.0  # after a failure, where there are no runs
+_CLEARLY_MORE = 1.25  # times the seconds that an attempt without an answer had
 
 
 class Attempts:
@@ -16,19 +17,24 @@ class Attempts:
         self._secrets = secrets
         self._refusals = 0
         self._failed_at, self._why = float("-inf"), ""
+        self._had_seconds = float("inf")
 
-    def reason_to_wait(self) -> str:
-        """Why nothing is tried now, "" when something is. A run tries once, however many targets ask."""
+    def reason_to_wait(self, left_seconds: float = 0.0) -> str:
+        """Why nothing is tried now, "" when something is. A run tries once, however many targets ask; again only for
+        one with clearly more time left than an attempt had that got no answer."""
         now = self._secrets.now()
         if self._pause(now) > 0:
             return self._reason(now)
+        if left_seconds > self._had_seconds * _CLEARLY_MORE:
+            return ""
         has_runs = self._secrets.is_of_this_run(now)
         is_again = self._secrets.is_of_this_run(self._failed_at) if has_runs else now - self._failed_at < _AGAIN_SECONDS
         return self._reason(now) if is_again else ""
 
-    def failed(self, why: str, *, is_refusal: bool) -> str:
-        """Notes an attempt that failed; the reason with what follows from it."""
-        self._failed_at, self._why = self._secrets.now(), why
+    def failed(self, why: str, *, is_refusal: bool, had_seconds: float = float("inf")) -> str:
+        """Notes an attempt that failed, for want of time when it names the seconds that it had; the reason with what
+        follows from it."""
+        self._failed_at, self._why, self._had_seconds = self._secrets.now(), why, had_seconds
         self._refusals += is_refusal
         return self._reason(self._failed_at)
 

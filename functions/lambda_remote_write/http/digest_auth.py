@@ -74,7 +74,7 @@ class Credentials(NamedTuple):
 
 
 class ChallengeStore:
-    """The newest challenge of each origin. Safe for several threads."""
+    """The newest challenge of each origin and socket. Safe for several threads."""
 
     def __init__(self, secrets: SecretStore) -> None:
         self.secrets = secrets
@@ -108,15 +108,15 @@ class ChallengeStore:
 class Digest:
     """Answers the challenges to the requests for one answer of a source."""
 
-    def __init__(self, digest_auth: DigestAuth, challenges: ChallengeStore) -> None:
-        self._config, self._challenges = digest_auth, challenges
+    def __init__(self, digest_auth: DigestAuth, challenges: ChallengeStore, unix_socket: str) -> None:
+        self._config, self._challenges, self._unix_socket = digest_auth, challenges, unix_socket
         self._key: tuple[object, ...] = ()
         self._has_answered, self._problem = False, ""
 
     def authenticated(self, request: HttpRequest, deadline: float) -> HttpRequest:
         if self._problem:
             raise UnknownDigest(self._problem)
-        self._key = origin(request.url), self._config
+        self._key = origin(request.url), self._unix_socket, self._config
         found = self._challenges.next(self._key)
         self._has_answered = found is not None
         if found is None:

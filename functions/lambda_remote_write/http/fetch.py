@@ -217,7 +217,7 @@ class Fetcher:
             from .digest_auth import ChallengeStore, Digest
 
             challenges = self._kept.setdefault("digest_auth", ChallengeStore(self._secrets))
-            found.append(Digest(client.digest_auth, challenges))
+            found.append(Digest(client.digest_auth, challenges, request.unix_socket))
         if client.sigv4:
             found.append(self._sign(client.sigv4))
         return found
@@ -287,7 +287,7 @@ class Fetcher:
         return with_query(request.url, params) if params else request.url
 
     def _headers(self, request: SourceRequest, url: str, body: bytes | None) -> dict[str, str]:
-        own = {name: self._secrets.reveal(secret, is_public=True) for name, secret in request.headers}
+        own = {name: self._secrets.reveal(one, is_public=one.literal is not None) for name, one in request.headers}
         for name, value in own.items():
             self._secrets.mask.add_header(name, value)
         self._secrets.mask.add_request(url, body)

@@ -120,7 +120,7 @@ class LoginStore:
             lifetime = account.login.lifetime_ms / 1000
             if kept and self.secrets.now() - kept.since < lifetime and not kept.cookies.are_over:
                 return kept
-            if why := state.attempts.reason_to_wait():
+            if why := state.attempts.reason_to_wait(deadline - time.monotonic()):
                 raise LoginError(why)
             state.kept = self._tried(account, state.attempts, deadline)
             return state.kept
@@ -147,7 +147,7 @@ class LoginStore:
 
     def _tried(self, account: LoginRequest, attempts: Attempts, deadline: float) -> LoggedIn:
         """A new login; once more when a secret of the one that is refused was rotated."""
-        asked_at = self.secrets.now()
+        asked_at, began = self.secrets.now(), time.monotonic()
         try:
             try:
                 found = self._log_in(account, deadline)
@@ -157,9 +157,9 @@ class LoginStore:
                 attempts.failed(str(error), is_refusal=True)
                 found = self._log_in(account, deadline)
         except LoginError as error:
-            if time.monotonic() >= deadline:  # others may have more time
-                raise
-            raise LoginError(attempts.failed(str(error), is_refusal=isinstance(error, LoginRefused))) from None
+            had = deadline - began if time.monotonic() >= deadline else float("inf")
+            is_refusal = isinstance(error, LoginRefused)
+            raise LoginError(attempts.failed(str(error), is_refusal=is_refusal, had_seconds=had)) from None
         attempts.succeeded()
         return found
 
@@ -196,11 +196,12 @@ class LoginStore:
             location = answer.headers.get("Location")
             if answer.status not in REDIRECTS or not location:
                 return answer
-            target, method, body = redirected(url, location, method, body, answer.status)
+            target = redirected(url, location, method, None, answer.status)[0]
             if origin(target) != origin(url):
                 detail = f"it redirected to another origin, {shown_url(target)}: not followed"
-                raise FetchError(f"{detail}, as a user, a token or a cookie never goes to one")
-            url = target
+                detail += ", as a user, a token or a cookie never goes to one"
+                raise FetchError(f"{detail}; if the login is there, set login.url to it")
+            url, method, body = redirected(url, location, method, body, answer.status)
         raise FetchError(f"it redirected more than {MAX_REDIRECTS} times")
 
     def _token(self, account: LoginRequest, answer: Body) -> str:

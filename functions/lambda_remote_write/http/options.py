@@ -66,8 +66,8 @@ def _reveal(secret: Secret | None, secrets: SecretStore, *, is_public: bool = Fa
 
 def _reveal_for_header(name: str, secret: Secret | None, secrets: SecretStore) -> str:
     """A secret without the white space around it; one that no header takes is refused here, because a library would
-    quote it in its error."""
-    text = _reveal(secret, secrets, is_public=True).strip()
+    quote it in its error. What the config has by reference is a secret whatever the header's name is."""
+    text = _reveal(secret, secrets, is_public=secret is not None and secret.literal is not None).strip()
     secrets.mask.add_header(name, text)
     try:
         return header_value(text)
