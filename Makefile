@@ -167,8 +167,9 @@ $(PACKAGES).txt: functions/requirements.txt Makefile
 
 # Of what is installed Lambda never needs the scripts in bin/, the type stubs, pip's lists of files, Powertools' HTTP
 # router, utilities and Datadog (what neither Logger nor Metrics imports), DNS zones and DNS over QUIC, urllib3 for
-# browsers, the time zones' sources, what zlib_ng, zstd and protobuf have beside what is imported, and charset_normalizer,
-# by which requests would guess the charset of a text (lambda_remote_write/__init__.py silences its warning about that).
+# browsers, the time zones' sources, what zlib_ng, zstd and protobuf have beside what is imported (protobuf's messages in
+# Python among it, which are for machines that it has no compiled ones for), and charset_normalizer, by which requests
+# would guess the charset of a text (lambda_remote_write/__init__.py silences its warning about that).
 # Records of DNS that discovery does not ask for are read as bytes, if a server sends any.
 # Licences and METADATA stay: the first must travel with the code, the second is what vulnerability scanners read.
 $(PACKAGES): $(PACKAGES).txt
@@ -181,6 +182,7 @@ $(PACKAGES): $(PACKAGES).txt
 	@rm -rf $@.new/backports/zstd/zipfile $@.new/backports/zstd/tarfile.py $@.new/backports/zstd/_cffi
 	@rm -rf $@.new/google/protobuf/descriptor_pb2.py $@.new/google/protobuf/compiler $@.new/google/protobuf/internal/*_benchmark.py
 	@rm -rf $(addprefix $@.new/google/protobuf/,json_format.py proto_json.py service_reflection.py internal/testing_refleaks.py)
+	@rm -rf $(addprefix $@.new/google/protobuf/,text_format.py $(addprefix internal/,python_message.py decoder.py encoder.py))
 	@rm -rf $(addprefix $@.new/dns/,dnssec.py dnssecalgs zone.py zonefile.py btree.py btreezone.py versioned.py update.py asyncresolver.py _trio_backend.py)
 	@rm -rf $@.new/dns/win32util.py $@.new/dns/quic/_[a-z]*.py $(addprefix $@.new/dns/,e164.py namedict.py tsigkeyring.py _asyncio_backend.py)
 	@find $@.new -path '*/dns/rdtypes/*.py' $(patsubst %,! -name %.py,__init__ $(RECORD_TYPES) mxbase nsbase txtbase svcbbase util) -exec rm -f {} +
@@ -193,8 +195,9 @@ $(PACKAGES): $(PACKAGES).txt
 
 # Lambda cannot write bytecode beside the code, so every cold start would compile it all again. It is shipped where the
 # runtime's own Python is there to make it, and left out otherwise: another version's would not be read.
-# What a schedule never imports, or only once, gets none.
-NEVER_IMPORTED := powertools/utilities/|/dns/|/google/|/backports/|lambda_remote_write/(backfill/|(plan|push_samples|spool_inspect)[.]py)|urllib3/(contrib|http2)/|idna/uts46data|tzdata
+# What a schedule never imports, or only once, or to explain a failure, gets none.
+EXPLAINS := aws/(iam|refusal)|config/expression_trace|http/(body_kind|error_body)|json_api/failed_metric|remote_write/explain
+NEVER_IMPORTED := powertools/utilities/|/dns/|/google/|/backports/|lambda_remote_write/(backfill/|(plan|push_samples|spool_inspect|$(EXPLAINS))[.]py)|urllib3/(contrib|http2)/|idna/uts46data|tzdata
 RUNTIME_PYTHON := $(if $(filter host,$(ARCH)),$(BUILD_PYTHON),python3.13)
 
 # `sam build --parallel` and `sam sync` run both rules at once: one waits until the other has left. The lock ends with
@@ -213,7 +216,7 @@ build-PusherFunction build-OperatorFunction:
 artefact: $(PACKAGES)
 	@mkdir -p "$(ARTIFACTS_DIR)"
 	@cp -R $(PACKAGES)/. functions/lambda_remote_write "$(ARTIFACTS_DIR)/"
-	@find "$(ARTIFACTS_DIR)" -name __pycache__ -prune -exec rm -rf {} +
+	@find "$(ARTIFACTS_DIR)" \( -name __pycache__ -o -name '*.pyi' \) -prune -exec rm -rf {} +
 	@if $(RUNTIME_PYTHON) -c "" 2>/dev/null; then \
 	  $(RUNTIME_PYTHON) -m compileall -q -j 0 --invalidation-mode unchecked-hash -x '$(NEVER_IMPORTED)' "$(ARTIFACTS_DIR)"; fi
 	@find "$(ARTIFACTS_DIR)" -type f -exec cat {} + | wc -c | awk '{ \
