@@ -25,6 +25,7 @@ _MAX_CONFIG_BYTES = 1_000_000  # larger than any config: the wrong file
 _MAX_DEPTH = 64
 _MAX_NODES = 200_000  # with every alias written out: a few lines of aliases can stand for billions
 _MAX_PROBLEMS = 1_000  # a file with more is not a config of ours
+_MAX_EXPLAINED = 100  # unknown keys of a map, with those that are near: to look for them takes milliseconds each
 _MAX_SHOWN_KEYS = 3  # in place of an unknown one; the whole list would hide the answer
 _YAML = "tag:yaml.org,2002:"
 _BINARY, _NULL, _STR = f"{_YAML}binary", f"{_YAML}null", f"{_YAML}str"
@@ -317,15 +318,17 @@ class Section:
 
     def close(self, unsupported: Mapping[str, str] | None = None) -> None:
         """Reports unknown keys. `unsupported` maps keys of other programs to what to write instead."""
+        unknown = 0
         for name, (key, _) in self._entries.items():
             if name in self._named or self.diagnostics.is_full:
                 continue
             if unsupported and name in unsupported:
                 self.problem_at(key, name, unsupported[name])
-            else:
-                self.problem_at(
-                    key, name, f"unknown key{did_you_mean(name, self._named)} ({nearest(name, self._named)})"
-                )
+                continue
+            unknown += 1
+            near = unknown <= _MAX_EXPLAINED
+            hint = f"{did_you_mean(name, self._named)} ({nearest(name, self._named)})" if near else ""
+            self.problem_at(key, name, f"unknown key{hint}")
 
     # reading
 
