@@ -80,9 +80,15 @@ def test_without_a_validator_that_can_be_sent_back_the_answer_is_asked_for_in_fu
     assert "not_modified" not in report["jobs"][0]
 
 
-def test_an_answer_that_depends_on_more_than_the_request_is_not_remembered(rig: Rig) -> None:
-    """RFC 9110, 12.5.5: `Vary: *`."""
-    rig.api.serve("/doc", unchanged({**ETAG, "Vary": "Accept, *"}))
+NOT_TO_KEEP = [
+    ("it depends on more than the request", {"Vary": "Accept, *"}),  # RFC 9110, 12.5.5
+    ("its source forbids it", {"Cache-Control": "private, No-Store"}),  # RFC 9111, 5.2.2.5
+]
+
+
+@table("headers", NOT_TO_KEEP)
+def test_an_answer_that_is_not_to_be_kept_is_not_remembered(rig: Rig, headers: Mapping[str, str]) -> None:
+    rig.api.serve("/doc", unchanged(ETAG | headers))
     twice(rig, rig.app(rig.job(METRIC)))
     assert conditions(rig) == {}
 

@@ -83,8 +83,8 @@ def _size(body: Body) -> int:
 
 def _validators(headers: Headers) -> dict[str, str]:
     """Both, where there are both (RFC 9110, 8.8.4); the server then compares the entity-tag alone (13.2.2). None for an
-    answer that depends on more than the request (12.5.5)."""
-    if "*" in headers.joined("Vary"):
+    answer that depends on more than the request (12.5.5), or that is not to be kept (RFC 9111, 5.2.2.5)."""
+    if "*" in headers.joined("Vary") or "no-store" in headers.joined("Cache-Control").lower():
         return {}
     etag, modified = headers.get("ETag", ""), headers.get("Last-Modified", "")
     found = {}
