@@ -50,7 +50,7 @@ def test_the_packaged_config_loads_and_so_does_what_it_holds_ready() -> None:
 
 READERS = (
     "read|read_expression|text|choice|integer|number|boolean|duration_ms|positive_ms|section|sections|texts|read_list"
-    "|hidden|text_map"
+    "|hidden|text_map|secret|secrets|secret_map|map"
 )
 
 
@@ -60,7 +60,8 @@ READERS = (
         ("global_config", 15), ("json_configs", 12), ("json_api", 6), ("jobs", 6), ("scrape_configs", 8),
         ("sd_configs", 12),
         ("remote_write", 15), ("http_client", 15), ("spool", 3), ("backfill", 7), ("load", 2),
-        ("backfill_configs", 8), ("aws_identity", 4), ("value_format", 7),
+        ("backfill_configs", 8), ("aws_identity", 4), ("value_format", 7), ("login", 8), ("body_format", 6),
+        ("sigv4", 4), ("params", 2), ("hosts", 1),
     ],
 )  # fmt: skip
 def test_every_key_that_is_read_is_documented(module: str, at_least: int) -> None:
