@@ -61,7 +61,7 @@ READERS = (
         ("sd_configs", 12),
         ("remote_write", 15), ("http_client", 15), ("spool", 3), ("backfill", 7), ("load", 2),
         ("backfill_configs", 8), ("aws_identity", 4), ("value_format", 7), ("login", 8), ("body_format", 6),
-        ("sigv4", 4), ("params", 2), ("hosts", 1),
+        ("sigv4", 4), ("params", 2), ("hosts", 1), ("source_client", 2),
     ],
 )  # fmt: skip
 def test_every_key_that_is_read_is_documented(module: str, at_least: int) -> None:

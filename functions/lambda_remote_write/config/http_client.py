@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import replace
 from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 import urllib3
 
 from . import plain_text, unsupported_keys
-from .schema import Authorization, BasicAuth, DigestAuth, HttpClientConfig, Login, OAuth2, ProxyConfig, TlsConfig
+from .schema import Authorization, BasicAuth, HttpClientConfig, OAuth2, ProxyConfig, TlsConfig
 from .secrets import Secret, looks_like_reference, parse_reference
 from .yaml_reader import Section, shown_url
 
@@ -246,39 +245,6 @@ def read(section: Section, reserved: Collection[str], default: HttpClientConfig 
         follow_redirects=section.boolean("follow_redirects", (default or HttpClientConfig()).follow_redirects),
         http_headers=http_headers(section, reserved),
     )
-
-
-def read_source(section: Section, reserved: Collection[str]) -> HttpClientConfig:
-    """All HTTP client keys of a source, which has ways of its own to let others in."""
-    found = replace(read(section, reserved), digest_auth=_digest_auth(section), login=_login(section))
-    others = [key for key in ("basic_auth", "authorization", "oauth2", "digest_auth") if getattr(found, key)]
-    if found.digest_auth and len(others) > 1:
-        section.problem("digest_auth", f"cannot stand with {others[0]}: leave one of the two out")
-    login = found.login
-    if login and login.token is not None and login.use.header.lower() == "authorization" and others:
-        detail = f"its token goes into Authorization, where {others[0]} goes: leave one of the two out"
-        section.problem("login", f"{detail}, or give login.use another header, or a query")
-    return found
-
-
-def _login(section: Section) -> Login | None:
-    if not section.has("login"):
-        return None
-    from . import login  # seldom needed
-
-    return login.read(section)
-
-
-def _digest_auth(section: Section) -> DigestAuth | None:
-    digest = section.section("digest_auth")
-    if digest is None:
-        return None
-    found = DigestAuth(secret(digest, "username"), secret(digest, "password"))
-    for key, value in (("username", found.username), ("password", found.password)):
-        if value is None and not digest.is_wrong(key):
-            digest.problem(key, f"is required: {key}, {key}_file or {key}_ref")
-    digest.close()
-    return found
 
 
 def basic_auth(section: Section) -> BasicAuth | None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from . import global_config, http_client, relabel_configs, sigv4
+from . import global_config, relabel_configs, source_client
 from .schema import MAX_REQUESTS_PER_HOST, GlobalConfig, Job
 from .yaml_reader import Section, did_you_mean
 
@@ -24,7 +24,7 @@ def shared(
         "honor_labels": entry.boolean("honor_labels"),
         "limits": global_config.limits(entry, fallback.limits, default.limits),
         "allow_link_local": entry.boolean("allow_link_local"),
-        "http": sigv4.of_source(entry, http_client.read_source(entry, reserved), getattr(default, "url", ""), env_vars),
+        "http": source_client.read(entry, reserved, getattr(default, "url", ""), env_vars),
         "metric_relabel": relabel_configs.read(entry, "metric_relabel_configs", default.name_validation),
         "new_series_limit": entry.integer("new_series_limit") or fallback.new_series_limit,
         "max_requests_per_host": entry.integer("max_requests_per_host", _requests_per_host(entry, default)),

@@ -20,7 +20,7 @@ from . import (
     json_api,
     params,
     scalars,
-    sigv4,
+    source_client,
     templates,
 )
 from .expression import Expression, Records
@@ -254,7 +254,7 @@ def _file_name(text: str) -> str:
 
 def _http_sd(block: Section, env_vars: EnvVars) -> HttpSd:
     url, login = block.hidden("url", _with_login) or ("", None)
-    http = sigv4.of_source(block, http_client.read_source(block, http_client.RESERVED_FOR_SCRAPES), url, env_vars)
+    http = source_client.read(block, http_client.RESERVED_FOR_SCRAPES, url, env_vars)
     for key in ("sigv4", "digest_auth") if login else ():
         if getattr(http, key):
             block.problem(key, "cannot stand with a user and password in the url: leave one of the two out")
@@ -296,7 +296,7 @@ def _json_sd(block: Section, env_vars: EnvVars) -> JsonSd | None:
     pagination, form = json_api.pagination(block), json_api.read_body_format(block)
     interval_ms = block.positive_ms("refresh_interval", JSON_SD_REFRESH_MS)
     url = json_api.read_url(block)
-    http = sigv4.of_source(block, http_client.read_source(block, http_client.RESERVED_FOR_SOURCES), url or "", env_vars)
+    http = source_client.read(block, http_client.RESERVED_FOR_SOURCES, url or "", env_vars)
     asked = params.with_params(params.read_query(block), json_api.with_headers(block, http))
     for key in ("url", "target"):
         if not block.has(key):
