@@ -86,11 +86,13 @@ class Dependencies:
         return Fetcher(self.transport, self.secrets, self.env_vars, self._signature)
 
     def _signature(self, sigv4: SigV4) -> SourceSignature:
-        if self._signer is None:
-            from .aws.source_signature import SourceSigner
+        """Made once, by whichever thread signs first."""
+        with self._lock:
+            if self._signer is None:
+                from .aws.source_signature import SourceSigner
 
-            self._signer = SourceSigner(self._providers, self.secrets, self.now_ms)
-        return self._signer(sigv4)
+                self._signer = SourceSigner(self._providers, self.secrets, self.now_ms)
+            return self._signer(sigv4)
 
     def client(self, endpoint: RemoteWriteConfig) -> RemoteWriteClient:
         """What posts to one endpoint, with credentials of its own where its config names some."""

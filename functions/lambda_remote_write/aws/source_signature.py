@@ -40,7 +40,7 @@ class SourceSignature:
     def _get(self, deadline: float) -> Credentials:
         """Those who sign alike wait for one answer. A role that cannot be assumed is asked for once a run."""
         with exclusive(self._lock, deadline, AuthenticationError("sigv4: no AWS credentials within the time")):
-            if self._failed and self._is_fresh(self._failed[0]):
+            if self._failed and self._secrets.is_recent(self._failed[0], _AGAIN_SECONDS):
                 raise AuthenticationError(self._failed[1])
             try:
                 return self._credentials.get()
@@ -48,14 +48,10 @@ class SourceSignature:
                 self._failed = self._secrets.now(), f"sigv4: {error}"
                 raise AuthenticationError(self._failed[1]) from None
 
-    def _is_fresh(self, at: float) -> bool:
-        """Whether something was done in this run; where there are no runs, a moment ago."""
-        return self._secrets.is_of_this_run(at) or self._secrets.now() - at < _AGAIN_SECONDS
-
     def renew(self, refusal: Refusal) -> bool:
         """Gets credentials anew, once a run: another request is worth its while when they are others by now."""
         with self._lock:
-            if self._renewed and self._is_fresh(self._renewed[0]):
+            if self._renewed and self._secrets.is_recent(self._renewed[0], _AGAIN_SECONDS):
                 at, has_changed = self._renewed
                 return has_changed and refusal.asked_at <= at
             try:

@@ -136,6 +136,10 @@ class SecretStore:
             return kept.at < min(self._run_began, asked_at)
         return kept.at <= asked_at and not (kept.is_confirmed and self._now() - kept.at < _AGAIN_SECONDS)
 
+    def is_recent(self, at: float, seconds: float) -> bool:
+        """Whether something was done in the run that goes on; where there are no runs, in the last `seconds`."""
+        return self.is_of_this_run(at) if self._run_began is not None else self._now() - at < seconds
+
     def is_of_this_run(self, at: float) -> bool:
         """Whether something was done in the run that goes on. False where there are no runs."""
         return self._run_began is not None and at >= self._run_began

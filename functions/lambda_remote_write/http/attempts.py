@@ -27,9 +27,7 @@ class Attempts:
             return self._reason(now)
         if left_seconds > self._had_seconds * _CLEARLY_MORE:
             return ""
-        has_runs = self._secrets.is_of_this_run(now)
-        is_again = self._secrets.is_of_this_run(self._failed_at) if has_runs else now - self._failed_at < _AGAIN_SECONDS
-        return self._reason(now) if is_again else ""
+        return self._reason(now) if self._secrets.is_recent(self._failed_at, _AGAIN_SECONDS) else ""
 
     def failed(self, why: str, *, is_refusal: bool, had_seconds: float = float("inf")) -> str:
         """Notes an attempt that failed, for want of time when it names the seconds that it had; the reason with what
