@@ -29,6 +29,7 @@ from sandbox.api import Api
 from sandbox.server import Answer
 from tests.rig.digest import DigestServer
 from tests.rig.json_source import Rig, error
+from tests.rig.parameters import Parameter
 from tests.rig.tables import table
 
 METRIC = "{name: m, value: v}"
@@ -251,23 +252,11 @@ def test_a_wrong_password_is_offered_once_a_run(rig: Rig) -> None:
 
 
 def test_a_password_is_read_anew_when_it_was_rotated(rig: Rig) -> None:
-    class Parameters:
-        value = "old"
-
-        def __call__(self, profile: str, region: str) -> Parameters:
-            return self
-
-        def client(self, service: str) -> Parameters:
-            return self
-
-        def get_parameter(self, **options: Any) -> dict[str, Any]:
-            return {"Parameter": {"Value": self.value}}
-
-    rig.session, server = Parameters(), DigestServer(password="old")
+    rig.session, server = Parameter("old"), DigestServer(password="old")
     rig.api.serve("/doc", server)
     app = rig.app(rig.job(METRIC, keys="digest_auth: {username: u, password_ref: 'ssm:/pw'}"))
     assert error(app.handle({}, None)) == ""
-    Parameters.value = server.password = "new"
+    rig.session.value = server.password = "new"
     assert error(app.handle({}, None)) == ""
     assert server.seen == ["nothing", "let in", "wrong", "wrong", "let in"]
 

@@ -19,6 +19,7 @@ from sandbox.api import Api
 from sandbox.server import Answer, Fault, Request
 from tests.rig.discovery import no_request
 from tests.rig.json_source import Rig, error
+from tests.rig.parameters import Parameter
 from tests.rig.tables import table
 
 METRIC = "{name: m, value: v}"
@@ -332,29 +333,17 @@ def test_a_run_tries_a_login_once_however_many_targets_ask(rig: Rig) -> None:
 
 
 def test_a_password_that_was_rotated_is_read_anew(rig: Rig) -> None:
-    class Parameters:
-        value = "old"
-
-        def __call__(self, profile: str, region: str) -> Parameters:
-            return self
-
-        def client(self, service: str) -> Parameters:
-            return self
-
-        def get_parameter(self, **options: Any) -> dict[str, Any]:
-            return {"Parameter": {"Value": self.value}}
-
-    rig.session = Parameters()
+    rig.session = Parameter("old")
     site = Site().serve(rig.api)
 
     def login(request: Request) -> Answer:
         site.logins.append(request)
-        return Answer.json({"token": "tok-1"}) if Parameters.value.encode() in request.body else Answer(401)
+        return Answer.json({"token": "tok-1"}) if rig.session.value.encode() in request.body else Answer(401)
 
     rig.api.serve("/login", login)
     app = rig.app(job(rig, "body: 'p={ref.PW}', refs: {PW: 'ssm:/pw'}, token: token"))
     assert run(rig, app) == [""]
-    Parameters.value, site.status = "new", 401
+    rig.session.value, site.status = "new", 401
     site.sends = ("Authorization", "Bearer gone")
     assert "check login" in run(rig, app)[0]
     assert [request.body for request in site.logins] == [b"p=old", b"p=old", b"p=new"]

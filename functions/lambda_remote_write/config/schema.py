@@ -135,10 +135,6 @@ class Login:
     lifetime_ms: int = 3_000_000  # 50m: most sessions last an hour or more, and a 401 or 403 renews one that does not
 
     @property
-    def is_at_target(self) -> bool:
-        return self.url.startswith("/")
-
-    @property
     def held(self) -> list[Secret]:
         """The secrets that the login itself sends."""
         basic = self.basic_auth
