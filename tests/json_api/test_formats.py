@@ -562,6 +562,7 @@ LIES: list[tuple[str, bytes, str, str, list[str]]] = [
         ["not utf-16 text, as its Content-Type says"],
     ),
     ("the key says UTF-16", b'{"n": 1}x', "", "utf-16", ["not utf-16 text, as the key charset says"]),
+    ("says UTF-16, is UTF-8's mark alone", b"\xef\xbb\xbf", "x/y; charset=utf-16", "", ["nothing but a byte order mark"]),
     ("a mark says UTF-16", b"\xff\xfex", "", "", ["not utf-16 text, as its byte order mark says"]),
     ("XML says ASCII", b"<?xml version='1.0' encoding='us-ascii'?><a>\xfc</a>", "text/xml", "", ["XML declaration"]),
     ("says hex", b"7b7d", "application/json; charset=hex", "", ["hex", "no charset that is known"]),
@@ -597,8 +598,13 @@ def sentence(content: bytes, content_type: str, **keys: Any) -> str:
     return ""
 
 
+MARKS_AND_WHITE_SPACE = [b"", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf \n", b"\n\xef\xbb\xbf", b"\x00"]
+
+
 @given(
-    st.binary(max_size=120) | st.text(max_size=60).map(str.encode),
+    st.tuples(
+        st.sampled_from(MARKS_AND_WHITE_SPACE), st.binary(max_size=120) | st.text(max_size=60).map(str.encode)
+    ).map(b"".join),
     st.sampled_from(["", "text/csv", "text/xml", "text/plain", "application/x-ndjson", "x/y;charset=utf-16"]),
     st.sampled_from(["", "json", "ndjson", "csv", "xml", "text"]),
     st.sampled_from(["", "cb("]),

@@ -94,7 +94,10 @@ def kind_of_body(content: bytes | bytearray, content_type: str) -> str:
     text = _text(head)
     if text is None:
         return _not_utf8(head)
-    kind = _kind_of_text(text.lstrip(_WHITE), content_type.lower())
+    text = text.lstrip(_WHITE)
+    if not text:
+        return "it holds nothing but a byte order mark and white space"
+    kind = _kind_of_text(text, content_type.lower())
     return f"this is {kind}" if kind else ""
 
 
