@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -80,3 +81,46 @@ def test_json_exporter_may_be_missing(go: str, said: str, tmp_path: Path) -> Non
     assert [(place / name).exists() for place, name in ((source, "json_exporter"), (copied, "examples"))] == [
         not said
     ] * 2
+
+
+USED = (
+    "bash", "cat", "chmod", "cp", "dpkg", "dpkg-deb", "dpkg-split", "dirname", "mkdir", "mktemp", "rm", "sed", "sh",
+    "tail", "tar", "uname",
+)  # fmt: skip
+APT = {
+    "downloaded": 'case "$*" in *install*) for word; do case $word in Dir::Cache=*) cache=${word#*=};; esac; done\n'
+    "cp DEB $cache/archives/;; esac",
+    "not to be had": "echo gone; exit 1",
+}
+
+
+@pytest.mark.parametrize("outcome", APT)
+def test_a_browser_comes_with_its_libraries(outcome: str, tmp_path: Path, peer: Peer) -> None:
+    """Unpacked beside the other peers, where no browser is on PATH; its start says where its libraries are."""
+    peer("apt-get")
+    binaries, tools, package = tmp_path / "peers" / "usr" / "bin", tmp_path / "tools", tmp_path / "package"
+    scripts = {binaries / name: "" for name in ("prometheus", "prometheus-node-exporter", "json_exporter")} | {
+        tools / "apt-get": APT[outcome].replace("DEB", str(tmp_path / "chromium.deb")),
+        package / "usr" / "lib" / "chromium" / "chromium": 'echo "$LD_LIBRARY_PATH" "$@"',
+    }
+    for path, text in scripts.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+    (tmp_path / "peers" / "usr" / "share" / "json_exporter").mkdir(parents=True)
+    for name in USED:
+        (tools / name).symlink_to(str(shutil.which(name)))
+    (package / "DEBIAN").mkdir()
+    control = "Package: chromium\nVersion: 1\nArchitecture: all\nMaintainer: a\nDescription: a\n"
+    (package / "DEBIAN" / "control").write_text(control)
+    build = ["dpkg-deb", "--build", package, tmp_path / "chromium.deb"]
+    subprocess.run(build, check=True, capture_output=True)
+
+    done = run(tmp_path, PATH=str(tools))
+    assert (done.returncode, done.stdout) == (0, f"{binaries}\n"), done.stderr
+    if outcome == "downloaded":
+        command = [binaries / "chromium", "--version"]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert said.split() == [f"{tmp_path}/peers/usr/lib/{os.uname().machine}-linux-gnu", "--version"]
+    else:
+        assert done.stderr == "gone\nno browser is there: chromium could not be had; install it, or google-chrome\n"
