@@ -125,13 +125,14 @@ class Environment:
         return view_of(config, self.limits, self._escape, same.endpoints if same else ())
 
     def _inherit(self, before: Environment) -> None:
-        """Every endpoint that was there before keeps its marks, whichever way it sees its series now; sources that the
-        config does not have any more leave."""
-        known = {endpoint.config.name: endpoint.series for endpoint in before.endpoints}
+        """Every endpoint that was there before keeps its marks, whichever way it sees its series now, and what it has
+        said of its runs; sources that the config does not have any more leave."""
+        known = {endpoint.config.name: endpoint for endpoint in before.endpoints}
         for endpoint in self.endpoints:
-            series, had = endpoint.series, known.get(endpoint.config.name)
-            if had is not None and had is not series:
-                series.remember(had.marks())
+            if had := known.get(endpoint.config.name):
+                endpoint.own_facts = had.own_facts
+                if had.series is not endpoint.series:
+                    endpoint.series.remember(had.series.marks())
         for source in before.sources():
             if before.series is not self.series:  # the same labels are other objects there
                 source.active.series = [self._own_series(one) for one in source.active.series]
@@ -255,10 +256,21 @@ class Environment:
     def jobs_down(self, deadline: float) -> dict[str, str]:
         """Why jobs are down or have a failed metric, since their last own scrape. A job of which discovery has never
         given the targets is down, too. `deadline` is monotonic seconds."""
-        known = set(self.config.job_names())
-        problems = {job: why for job, why in self.health.problems().items() if job in known}
-        down = {job: why for job, why in problems.items() if not self._is_well_elsewhere(job, deadline)}
+        down = {job: why for job, why in self._problems().items() if not self._is_well_elsewhere(job, deadline)}
         return self.undiscovered() | down
+
+    def jobs_down_here(self) -> dict[str, bool]:
+        """Whether each job that has targets in this shard is down or has a failed metric, whatever other shards know.
+        What is no part of the split runs none."""
+        if not self.shard.count:
+            return {}
+        jobs = {source.name for source in self.sources()} | self.undiscovered().keys()
+        down = self._problems().keys() | self.undiscovered().keys()
+        return {job: job in down for job in self.config.job_names() if job in jobs}
+
+    def _problems(self) -> dict[str, str]:
+        known = set(self.config.job_names())
+        return {job: why for job, why in self.health.problems().items() if job in known}
 
     def _is_well_elsewhere(self, job: str, deadline: float) -> bool:
         """Whether another shard has targets of this job, and does not call it down."""

@@ -42,7 +42,7 @@ def push(environment: Environment, tick: Tick, deadline: float) -> Report:
 def push_collected(environment: Environment, run: Run, collected: Collected) -> Report:
     """The rest of a push: encode, deliver, report."""
     batch = Batch([*collected.scrapes, *collected.ended])
-    facts = _facts(environment, run, batch) if environment.config.self_metrics else None
+    facts = _facts(environment, run, batch, collected.new_series_limited) if environment.config.self_metrics else None
     encoded = [batch.encoded_for(one, environment.dependencies.now_ms()) for one in environment.endpoints]
     deliveries = deliver(environment, run, encoded, RunBatch(batch.metadata, facts))
     return report(environment, run, collected, deliveries)
@@ -95,7 +95,7 @@ def report(environment: Environment, run: Run, collected: Collected, deliveries:
     )
 
 
-def _facts(environment: Environment, run: Run, batch: Batch) -> RunFacts:
+def _facts(environment: Environment, run: Run, batch: Batch, new_series_limited: int) -> RunFacts:
     env_vars, series = environment.dependencies.env_vars, len(environment.series)
     service = env_vars.get("POWERTOOLS_SERVICE_NAME") or env_vars.get("AWS_LAMBDA_FUNCTION_NAME")
     return RunFacts(
@@ -107,6 +107,11 @@ def _facts(environment: Environment, run: Run, batch: Batch) -> RunFacts:
         series=series,
         added=series - run.known_series,
         records=_records(batch.scrapes),
+        jobs_down=environment.jobs_down_here(),
+        failed_metrics=_failed_metrics(environment, batch.scrapes),
+        new_series_limited=new_series_limited,
+        schedule_seconds=environment.config.tick_ms / 1000 if env_vars.get("PUSHER_TICK") else 0,
+        shards=environment.shard.count,
     )
 
 
@@ -120,3 +125,13 @@ def _records(scrapes: Sequence[Scrape]) -> dict[tuple[str, str, str], int]:
                 key = (scrape.job, outcome, reason)
                 found[key] = found.get(key, 0) + count
     return found
+
+
+def _failed_metrics(environment: Environment, scrapes: Sequence[Scrape]) -> dict[str, int]:
+    """JSON job of this run -> how many metrics failed at every target that answered; 0 when none answered."""
+    scraped = {scrape.job for scrape in scrapes}
+    answered: dict[str, list[set[str]]] = {job.job_name: [] for job in environment.config.json_jobs}
+    for scrape in scrapes:
+        if scrape.job in answered and not scrape.error:
+            answered[scrape.job].append(set(scrape.failed))
+    return {job: len(set.intersection(*some)) if some else 0 for job, some in answered.items() if job in scraped}

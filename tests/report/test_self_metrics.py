@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +11,16 @@ from typing import Any
 import pytest
 
 from lambda_remote_write import __version__
+from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.environment import Environment
+from lambda_remote_write.push import push
+from lambda_remote_write.state.shards import OPERATOR, WHOLE, Shard
 from sandbox.amp import Receiver
 from sandbox.api import Api
-from sandbox.server import Fault
-from tests.rig.delivery import Clock
-from tests.rig.push import Runs, endpoint
+from sandbox.server import Answer, Fault, Request
+from tests.rig.delivery import ENVIRONMENT, Clock, no_session
+from tests.rig.push import Runs, endpoint, tick
 
 SAMPLES = Runs.SAMPLES
 
@@ -25,7 +30,7 @@ class World(Runs):
 
     def __init__(self, api: Api, amp: Receiver, folder: Path) -> None:
         super().__init__(api, folder, Clock())
-        self.amp = amp
+        self.api, self.amp = api, amp
         self.clock.ahead = -3600.0
 
     def new_environment(self, **keys: Any) -> Environment:
@@ -37,6 +42,16 @@ class World(Runs):
         found = self.amp.series(name, **{"job": "pusher", "instance": "metrics", "shard": "0", **labels})
         assert len(found) <= 1, found
         return next((points[-1][1] for points in found.values()), None)
+
+    def serve(self, fields: list[dict[str, Any]] | None) -> None:
+        """The API's records with more fields each; with None the API fails."""
+
+        def answer(_: Request) -> Answer:
+            if fields is None:
+                return Answer.json({"error": "no"}, 500)
+            return Answer.json([record | more for record, more in zip(self.records(), fields, strict=True)])
+
+        self.api.serve("/r", answer)
 
     def outcomes(self) -> dict[tuple[str, str], float]:
         """Of the last run: those that are not 0."""
@@ -179,3 +194,70 @@ def test_records_of_a_job_show_by_outcome_and_reason_and_go_back_to_zero(world: 
     world.more = []
     world.run(environment)
     assert world.last("pusher_job_records", job="usage", outcome="skipped", reason="not_a_number") == 0
+
+
+def test_a_job_that_is_down_and_one_with_a_failed_metric_show_and_go_back_to_zero(world: World) -> None:
+    """As in JobsDown, a failed metric counts as well. Of an API that fails, no metric is said to have failed."""
+    environment = world.new_environment()
+    other = {"name": "others_total", "records": "[]", "value": "other", "labels": {"id": "id"}}
+    config = json.loads(world.text([endpoint(world.amp, "amp")], self_metrics=True))
+    config["json_configs"][0]["metrics"].append(other)
+    environment = Environment(
+        parse_config(json.dumps(config), "c", ENVIRONMENT), world.dependencies, before=environment
+    )
+    shown = []
+    for records in (3 * [{"other": 1}], 3 * [{}], None, 3 * [{"other": 1}]):
+        world.serve(records)
+        world.run(environment)
+        names = ("pusher_job_down", "pusher_job_failed_metrics")
+        shown.append(tuple(world.last(name, job="usage") for name in names))
+    assert shown == [(0, 0), (1, 1), (1, 0), (0, 0)]
+
+
+def test_a_job_that_left_the_config_is_not_down(world: World) -> None:
+    world.serve(None)
+    environment = world.new_environment()
+    world.run(environment)
+    assert world.last("pusher_job_down", job="usage") == 1
+    config = json.loads(world.text([endpoint(world.amp, "amp")], self_metrics=True))
+    config["json_configs"][0]["job_name"] = "renamed"
+    world.run(Environment(parse_config(json.dumps(config), "c", ENVIRONMENT), world.dependencies, before=environment))
+    assert [world.last("pusher_job_down", job=job) for job in ("usage", "renamed")] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("env_vars", "shard", "expected"),
+    [
+        ({"PUSHER_TICK": "15m"}, WHOLE, (900, 1)),
+        ({"PUSHER_TICK": "1m"}, Shard(0, 4), (60, 4)),
+        ({}, WHOLE, (None, None)),
+        ({"PUSHER_TICK": "1m"}, OPERATOR, (None, None)),
+    ],
+    ids=["a schedule", "four shards", "no schedule", "by hand beside a schedule"],
+)
+def test_a_schedule_shows_with_its_shards(
+    env_vars: dict[str, str], shard: Shard, expected: tuple[float | None, ...], world: World
+) -> None:
+    """Rules tell by these two how long a silence may be, and whom they are for."""
+    dependencies = Dependencies(
+        {**world.dependencies.env_vars, **env_vars}, world.clock.now_ms, no_session, world.clock.sleep
+    )
+    text = world.text([endpoint(world.amp, "amp")], self_metrics=True)
+    environment = Environment(parse_config(text, "c", {**ENVIRONMENT, **env_vars}), dependencies, shard=shard)
+    push(environment, tick(environment), time.monotonic() + 10)
+    dependencies.transport.close()
+    names = ("pusher_schedule_interval_seconds", "pusher_shards")
+    assert tuple(world.last(name, shard=shard.name) for name in names) == expected
+
+
+def test_series_that_a_limit_holds_back_show(world: World) -> None:
+    """A run may add one: of three series two wait, of eight six, and then of three none."""
+    environment = world.new_environment(new_series_limit=1)
+    world.run(environment)
+    assert world.last("pusher_new_series_limited") == 2
+    world.more = [{"id": f"more-{number}", "value": 1, "at": world.clock.now_ms()} for number in range(5)]
+    world.run(environment)
+    assert world.last("pusher_new_series_limited") == 6
+    world.more = []
+    world.run(environment)
+    assert world.last("pusher_new_series_limited") == 0

@@ -28,6 +28,11 @@ FAMILIES = (
     Metadata("pusher_spool_age_seconds", "gauge", "Age of the oldest sample that waits in the spool.", "seconds"),
     Metadata("pusher_series_cache_size", "gauge", "Series that the environment remembers.", ""),
     Metadata("pusher_series_cache_hit_ratio", "gauge", "Part of the run's samples whose series was known.", "ratio"),
+    Metadata("pusher_job_down", "gauge", "Whether a job is down or has a failed metric since its last own scrape.", ""),
+    Metadata("pusher_job_failed_metrics", "gauge", "Metrics of a JSON job that failed in its last scrape.", ""),
+    Metadata("pusher_new_series_limited", "gauge", "Series that new_series_limit holds back.", ""),
+    Metadata("pusher_schedule_interval_seconds", "gauge", "Interval of the schedule that starts the runs.", "seconds"),
+    Metadata("pusher_shards", "gauge", "Shards into which the schedule splits its jobs and targets.", ""),
     Metadata("pusher_last_success_timestamp_seconds", "gauge", "When all of a run was accepted last.", "seconds"),
 )
 
@@ -35,7 +40,10 @@ FAMILIES = (
 @dataclass(frozen=True, slots=True)
 class RunFacts:
     """What a run knows of itself before it delivers. Durations in seconds; `added` series are new to the cache.
-    `records` counts the records of JSON jobs by job, outcome and reason."""
+    `records` counts the records of JSON jobs by job, outcome and reason. `jobs_down` says of each job that has targets
+    here whether it is down or has a failed metric, as far as this shard knows; `failed_metrics` counts those of the
+    JSON jobs that were scraped. `schedule_seconds` is 0 where no schedule starts the runs, `shards` where nothing is
+    split."""
 
     instance: str
     shard: str
@@ -45,15 +53,21 @@ class RunFacts:
     series: int
     added: int
     records: Mapping[tuple[str, str, str], int]
+    jobs_down: Mapping[str, bool]
+    failed_metrics: Mapping[str, int]
+    new_series_limited: int
+    schedule_seconds: float
+    shards: int
 
 
 @dataclass(slots=True)
 class EndpointFacts:
-    """What the environment remembers of an endpoint for its own metrics: outcomes and records' outcomes that were seen,
-    so that each goes back to 0, and the last success in milliseconds (0 for none known)."""
+    """What the environment remembers of an endpoint for its own metrics: outcomes, records' outcomes and jobs that were
+    seen, so that each goes back to 0, and the last success in milliseconds (0 for none known)."""
 
     outcomes: dict[tuple[str, str], None] = field(default_factory=dict)
     records: dict[tuple[str, str, str], None] = field(default_factory=dict)
+    jobs: dict[str, None] = field(default_factory=dict)
     last_success_ms: int = 0
 
 
@@ -82,6 +96,14 @@ def samples(
         add("pusher_run_samples", {**to, "outcome": outcome, "reason": reason}, count)
     for (job, outcome, reason), count in _records(facts, remembered).items():
         add("pusher_job_records", {"job": job, "outcome": outcome, "reason": reason}, count)
+    for job, is_down in _jobs(facts, remembered).items():
+        add("pusher_job_down", {"job": job}, is_down)
+    for job, count in facts.failed_metrics.items():
+        add("pusher_job_failed_metrics", {"job": job}, count)
+    add("pusher_new_series_limited", {}, facts.new_series_limited)
+    if facts.schedule_seconds and facts.shards:  # neither a push by hand nor the operator's
+        add("pusher_schedule_interval_seconds", {}, facts.schedule_seconds)
+        add("pusher_shards", {}, facts.shards)
     add("pusher_run_requests", to, accounting.requests)
     add("pusher_run_retries", to, accounting.retries)
     add("pusher_run_sent_bytes", to, accounting.bytes_sent)
@@ -114,4 +136,11 @@ def _records(facts: RunFacts, remembered: EndpointFacts) -> dict[tuple[str, str,
     jobs = {job for job, _, _ in facts.records}
     found = {key: 0 for key in remembered.records if key[0] in jobs} | dict(facts.records)
     remembered.records.update(dict.fromkeys(found))
+    return found
+
+
+def _jobs(facts: RunFacts, remembered: EndpointFacts) -> dict[str, bool]:
+    """Whether each job is down; one that was seen before and has no targets here now is not."""
+    found = dict.fromkeys(remembered.jobs, False) | dict(facts.jobs_down)
+    remembered.jobs.update(dict.fromkeys(found))
     return found
