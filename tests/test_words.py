@@ -212,8 +212,10 @@ class _Outbox:
 
 def test_every_exception_is_needed() -> None:
     used = set()
+    places = tuple(place for place, _ in ALLOWED)
     for path in [*TEXTS, *CODE]:
         name = path.relative_to(ROOT).as_posix()
-        for _, what in found_in(path):
-            used |= allowed(name, what)
+        if name.startswith(places):
+            for _, what in found_in(path):
+                used |= allowed(name, what)
     assert ALLOWED.keys() - used == set()
