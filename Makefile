@@ -7,7 +7,8 @@ endif
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo unit test coverage build invoke deploy bench faults cost proto lock lint types check clean
+.PHONY: help setup demo unit test coverage build invoke deploy bench faults cost dashboards grafana proto lock lint types
+.PHONY: check clean
 .PHONY: build-PusherFunction build-OperatorFunction artefact
 
 PYTHON ?= python3
@@ -25,7 +26,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
 help: ## lists the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # --- The environment ---------------------------------------------------------------------------------------------------
 
@@ -99,6 +100,14 @@ bench: $(VENV)/.dev ## measures this sender beside its peers
 faults: $(VENV)/.dev ## prints what happens to every sample in each fault
 	@PYTHONPATH=functions:cli:. $(PY) -m tests.faults.matrix
 
+dashboards: $(VENV)/.dev ## writes the JSON of the Grafana dashboards again
+	$(PY) -m dashboards
+
+# The token is read from the environment, GRAFANA_TOKEN, so that no list of processes shows it.
+grafana: $(VENV)/.run ## puts the dashboards and the data source into a Grafana (URL=https://… WORKSPACE=ws-… REGION=…)
+	@URL='$(URL)' WORKSPACE='$(WORKSPACE)' REGION='$(REGION)' WORKSPACE_URL='$(WORKSPACE_URL)' ROLE_ARN='$(ROLE_ARN)' \
+	  EXTERNAL_ID='$(EXTERNAL_ID)' DATASOURCE='$(DATASOURCE)' FORCE='$(FORCE)' $(PY) -m dashboards.grafana
+
 cost: $(VENV)/.run ## prints what a month costs, here and with a collector
 	@$(PY) -m bench.cost
 
@@ -125,7 +134,7 @@ lock: | $(PY) ## pins the requirements again (LOCK_ARGS=--upgrade for newer ones
 
 clean: ## removes build output, keeps the environment
 	rm -rf build .aws-sam .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	find functions cli sandbox tests bench -name __pycache__ -prune -exec rm -rf {} +
+	find functions cli dashboards sandbox tests bench -name __pycache__ -prune -exec rm -rf {} +
 
 # --- The artefact ------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,267 @@
+"""*Pusher*: what lambda-remote-write says of its own runs. docs/operations.md explains each series."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders.common import StackingConfig
+from grafana_foundation_sdk.models.common import StackingMode
+from grafana_foundation_sdk.models.dashboard import Dashboard, Threshold
+
+from .panels import (
+    GREEN,
+    ORANGE,
+    RED,
+    Panel,
+    Query,
+    bars,
+    choices_variable,
+    filled,
+    gauges,
+    names,
+    stat,
+    states,
+    titled,
+    window_variable,
+)
+
+UID = "lambda-remote-write-pusher"
+STACK = 'instance=~"$instance"'
+ENDPOINT = f'{STACK}, endpoint=~"$endpoint"'
+# AMP refuses samples older than an hour; half of it is left to act.
+OLD_SECONDS, LOST_SECONDS = 1800.0, 3600.0
+
+
+def dashboard() -> Dashboard:
+    """Bars and lines take every run between two points, by $__interval. Numbers take the newest of $lookback. So no run
+    is missed on a slow schedule or in a long range of time."""
+    made = titled(
+        "Pusher",
+        UID,
+        "How lambda-remote-write itself does. It needs self_metrics, which is on by default.",
+        [
+            choices_variable("instance", "Stack", "The stack's name.", "label_values(pusher_build_info, instance)"),
+            choices_variable(
+                "endpoint",
+                "Endpoint",
+                "The name of the endpoint in remote_write.",
+                f"label_values(pusher_run_samples{{{STACK}}}, endpoint)",
+            ),
+            window_variable(
+                "lookback",
+                "Lookback",
+                "How old the numbers of the first row may be: at least twice the schedule's interval.",
+                "5m,15m,30m,1h,3h,6h,1d",
+                "30m",
+            ),
+        ],
+    )
+    rows = [("Now", _now()), ("Delivery", _delivery()), ("Sources", _sources()), ("Spool", _spool()), ("Runs", _runs())]
+    return filled(made, rows).build()
+
+
+def newest(metric: str, selector: str) -> str:
+    return f"last_over_time({metric}{{{selector}}}[$lookback])"
+
+
+def summed(metric: str, selector: str) -> str:
+    return f"sum_over_time({metric}{{{selector}}}[$__interval])"
+
+
+def worst(metric: str, selector: str) -> str:
+    return f"max_over_time({metric}{{{selector}}}[$__interval])"
+
+
+def _now() -> list[Panel]:
+    success = f"last_over_time(pusher_last_success_timestamp_seconds{{{ENDPOINT}}}[$__range])"
+    return [
+        stat(
+            "Since the last success",
+            "Time since all of a run was accepted, of the endpoint that waits longest. A run that delivers nothing "
+            "sends no series about itself, so this one is looked for in the whole range of time. "
+            "Runbook: docs/runbooks/silence.md",
+            "s",
+            Query(f"max(time() - max by (instance, endpoint) ({success}))", "since the last success"),
+            Threshold(OLD_SECONDS, ORANGE),
+            Threshold(LOST_SECONDS, RED),
+        ),
+        stat(
+            "Jobs down",
+            "Jobs that are down since their last own scrape. Runbook: docs/runbooks/jobs-down.md",
+            "short",
+            Query(f"sum(max by (instance, job) ({newest('pusher_job_down', STACK)}))", "jobs down"),
+            Threshold(1, RED),
+        ),
+        stat(
+            "Failed metrics",
+            "Metrics of JSON jobs that failed in the last own scrape. Runbook: docs/runbooks/metric-failed.md",
+            "short",
+            Query(f"sum({newest('pusher_job_failed_metrics', STACK)})", "failed metrics"),
+            Threshold(1, RED),
+        ),
+        stat(
+            "Oldest sample waiting",
+            "Age of the oldest sample in the spool. AMP refuses samples older than an hour. "
+            "Runbook: docs/runbooks/oldest-waiting.md",
+            "s",
+            Query(f"max({newest('pusher_spool_age_seconds', ENDPOINT)})", "age"),
+            Threshold(OLD_SECONDS, ORANGE),
+            Threshold(LOST_SECONDS, RED),
+        ),
+        stat(
+            "New series held back",
+            "Series that new_series_limit holds back. Runbook: docs/runbooks/new-series-limited.md",
+            "short",
+            Query(f"sum({newest('pusher_new_series_limited', STACK)})", "series"),
+            Threshold(1, ORANGE),
+        ),
+        names(
+            "Version",
+            "Versions that sent in the lookback.",
+            Query(f"group by (version) ({newest('pusher_build_info', STACK)})", "{{version}}"),
+        ),
+        stat(
+            "Interval",
+            "Interval of the schedule. The lookback should be at least twice as long.",
+            "s",
+            Query(f"max({newest('pusher_schedule_interval_seconds', STACK)})", "interval"),
+            width=6,
+        ),
+        stat(
+            "Shards",
+            "Shards of the split in force, of the stack that has most.",
+            "short",
+            Query(f"max({newest('pusher_shards', STACK)})", "shards"),
+            width=6,
+        ),
+        stat(
+            "Series",
+            "Series that the environments remember.",
+            "short",
+            Query(f"sum({newest('pusher_series_cache_size', STACK)})", "series"),
+            width=6,
+        ),
+        stat(
+            "Entries waiting",
+            "Entries in the spool.",
+            "short",
+            Query(f"sum({newest('pusher_spool_entries', ENDPOINT)})", "entries"),
+            Threshold(1, ORANGE),
+            width=6,
+        ),
+    ]
+
+
+def _delivery() -> list[Panel]:
+    outcomes = summed("pusher_run_samples", f'{ENDPOINT}, reason=""')
+    reasons = summed("pusher_run_samples", f'{ENDPOINT}, reason!=""')
+    return [
+        gauges(
+            "Samples collected and accepted",
+            "Samples of the runs of each step: collected, taken from the spool, accepted. Without self-metrics.",
+            "short",
+            Query(f"sum by (outcome) ({outcomes})", "{{outcome}}"),
+        ),
+        bars(
+            "Samples not accepted",
+            "Samples rejected, dropped, spooled or undelivered, by reason. Runbook: docs/runbooks/lost-samples.md",
+            "short",
+            Query(f"sum by (outcome, reason) ({reasons})", "{{outcome}}: {{reason}}"),
+        ),
+        bars(
+            "Requests and retries",
+            "Requests that the receiver accepted, and attempts after the first of each request.",
+            "short",
+            Query(f"sum({summed('pusher_run_requests', ENDPOINT)})", "requests"),
+            Query(f"sum({summed('pusher_run_retries', ENDPOINT)})", "retries"),
+        ),
+        bars(
+            "Bytes sent",
+            "Compressed bytes, repeated ones included.",
+            "bytes",
+            Query(f"sum by (endpoint) ({summed('pusher_run_sent_bytes', ENDPOINT)})", "{{endpoint}}"),
+        ),
+    ]
+
+
+def _sources() -> list[Panel]:
+    skipped = summed("pusher_job_records", f'{STACK}, outcome="skipped"')
+    mapped = summed("pusher_job_records", f'{STACK}, outcome="mapped"')
+    return [
+        states(
+            "Job states",
+            "Red while a job is down since its last own scrape: all its targets are down, discovery never gave a "
+            "list, or all its metrics failed. Runbook: docs/runbooks/jobs-down.md",
+            {0: ("up", GREEN), 1: ("down", RED)},
+            Query(f"max by (instance, job) ({newest('pusher_job_down', STACK)})", "{{instance}} {{job}}"),
+        ),
+        gauges(
+            "Failed metrics by job",
+            "Metrics of a JSON job that failed in its last own scrape, as after a renamed field. "
+            "Runbook: docs/runbooks/metric-failed.md",
+            "short",
+            Query(f"sum by (job) ({worst('pusher_job_failed_metrics', STACK)})", "{{job}}"),
+        ),
+        bars(
+            "Records skipped by job",
+            "Records of JSON jobs that gave no sample, by reason.",
+            "short",
+            Query(f"sum by (job, reason) ({skipped})", "{{job}}: {{reason}}"),
+        ),
+        bars(
+            "Records mapped by job",
+            "Records of JSON jobs that gave samples.",
+            "short",
+            Query(f"sum by (job) ({mapped})", "{{job}}"),
+        ),
+    ]
+
+
+def _spool() -> list[Panel]:
+    return [
+        gauges(
+            "Entries waiting by endpoint",
+            "Entries in the spool at the end of a run.",
+            "short",
+            Query(f"sum by (endpoint) ({worst('pusher_spool_entries', ENDPOINT)})", "{{endpoint}}"),
+        ),
+        gauges(
+            "Age of the oldest sample waiting",
+            "AMP refuses samples older than an hour. Runbook: docs/runbooks/oldest-waiting.md",
+            "s",
+            Query(f"max by (endpoint) ({worst('pusher_spool_age_seconds', ENDPOINT)})", "{{endpoint}}"),
+        ),
+    ]
+
+
+def _runs() -> list[Panel]:
+    return [
+        gauges(
+            "Run time by stage",
+            "The longest of the runs in each step.",
+            "s",
+            Query(f"max by (stage) ({worst('pusher_run_stage_duration_seconds', ENDPOINT)})", "{{stage}}"),
+        ),
+        bars(
+            "Runs and cold starts",
+            "Runs that delivered, of which cold starts: the first run of an environment.",
+            "short",
+            Query(f"sum(count_over_time(pusher_run_cold_start{{{STACK}}}[$__interval]))", "runs"),
+            Query(f"sum({summed('pusher_run_cold_start', STACK)})", "cold starts"),
+        ).stacking(StackingConfig().mode(StackingMode.NONE).group("A")),
+        gauges(
+            "Series and new series held back",
+            "Series that the environments remember, and those that new_series_limit holds back. "
+            "Runbook: docs/runbooks/series-growth.md",
+            "short",
+            Query(f"sum by (instance) ({worst('pusher_series_cache_size', STACK)})", "{{instance}}"),
+            Query(f"sum by (instance) ({worst('pusher_new_series_limited', STACK)})", "{{instance}}, held back"),
+        ),
+        gauges(
+            "Samples of known series",
+            "Part of a run's samples whose series the environment remembered. A cold start begins at 0.",
+            "percentunit",
+            Query(
+                f"min by (instance) (min_over_time(pusher_series_cache_hit_ratio{{{STACK}}}[$__interval]))",
+                "{{instance}}",
+            ),
+        ).max(1),
+    ]
