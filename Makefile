@@ -103,10 +103,10 @@ faults: $(VENV)/.dev ## prints what happens to every sample in each fault
 dashboards: $(VENV)/.dev ## writes the JSON of the Grafana dashboards again
 	$(PY) -m dashboards
 
-# The token is read from the environment, GRAFANA_TOKEN, so that no list of processes shows it.
-grafana: $(VENV)/.run ## puts the dashboards and the data source into a Grafana (URL=https://… WORKSPACE=ws-… REGION=…)
-	@URL='$(URL)' WORKSPACE='$(WORKSPACE)' REGION='$(REGION)' WORKSPACE_URL='$(WORKSPACE_URL)' ROLE_ARN='$(ROLE_ARN)' \
-	  EXTERNAL_ID='$(EXTERNAL_ID)' DATASOURCE='$(DATASOURCE)' FORCE='$(FORCE)' $(PY) -m dashboards.grafana
+# Variables of the command line reach the module by its environment. The token comes from there alone, as GRAFANA_TOKEN:
+# a list of processes shows what stands on a command line.
+grafana: $(VENV)/.run ## imports the dashboards and the data source (URL=https://… WORKSPACE=ws-… REGION=…)
+	@$(PY) -m dashboards.grafana
 
 cost: $(VENV)/.run ## prints what a month costs, here and with a collector
 	@$(PY) -m bench.cost

@@ -1,0 +1,142 @@
+"""Every query of every panel and variable, asked of a real Prometheus that the pusher has filled, gives data."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from sandbox.api import request_count
+from tests.rig.dashboard_data import DOTTED_LABEL, DOTTED_METRIC, STACK, Filled
+from tests.rig.grafana_queries import PanelQuery, interpolated, load, queries, values_of, variables
+
+pytestmark = pytest.mark.slow
+
+NAMES = ("custom_metrics", "pusher")
+QUERIES = [query for name in NAMES for query in queries(name)]
+VARIABLES = [
+    (name, variable)
+    for name in NAMES
+    for variable, one in variables(load(name)).items()
+    if one["type"] == "query"
+]  # fmt: skip
+# docs/grafana.md: a window of at least twice the schedule's interval. The default of `lookback` is enough for 15m.
+SLOW = {"window": "1h"}
+Chosen = dict[str, str | list[str]]
+
+
+def asked(query: PanelQuery, data: Filled, chosen: Chosen) -> list[dict[str, Any]]:
+    """The series that Grafana would show."""
+    span = data.end - data.start
+    step = query.panel["interval"]
+    text = interpolated(query.target["expr"], load(query.dashboard), chosen, span, step)
+    if query.target.get("instant"):
+        return data.server.query(text, data.end)
+    return data.server.query_range(text, data.start, data.end, 60)
+
+
+def numbers(series: dict[str, Any]) -> list[float]:
+    pairs = series["values"] if "values" in series else [series["value"]]
+    return [float(value) for _, value in pairs]
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.name)
+def test_a_query_gives_data_every_minute(query: PanelQuery, every_minute: Filled) -> None:
+    found = asked(query, every_minute, {})
+    assert found
+    assert all(math.isfinite(number) for series in found for number in numbers(series))
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.name)
+def test_a_query_gives_data_every_quarter_hour(query: PanelQuery, every_quarter_hour: Filled) -> None:
+    chosen: Chosen = {**SLOW} if query.dashboard == "custom_metrics" else {}
+    found = asked(query, every_quarter_hour, chosen)
+    assert found
+    assert all(math.isfinite(number) for series in found for number in numbers(series))
+
+
+@pytest.mark.parametrize(("name", "variable"), VARIABLES)
+def test_a_variable_offers_what_there_is(name: str, variable: str, every_minute: Filled) -> None:
+    dashboard = load(name)
+    span = every_minute.end - every_minute.start
+    query = interpolated(variables(dashboard)[variable]["query"], dashboard, {}, span, "1m")
+    found = values_of(query, every_minute.server.url, every_minute.start, every_minute.end)
+    expected = {"metric": {"api_requests_total", DOTTED_METRIC}, "label": {"projectCode", "environment"}}
+    assert expected.get(variable, {"instance": {STACK}, "endpoint": {"amp"}}.get(variable, set())) <= set(found)
+    current = variables(dashboard)[variable]["current"].get("value")
+    assert current == ["$__all"] or current in found
+
+
+CUSTOM = {query.panel["title"].partition("$")[0].split()[0] if not query.panel["title"].startswith("$") else "value":
+          query for query in queries("custom_metrics")}  # fmt: skip
+
+
+@pytest.mark.parametrize("chosen", [{}, {"filter": 'environment="demo"'}, {"aggregation": "max"}], ids=str)
+def test_the_custom_panels_show_what_the_api_served(chosen: Chosen, every_minute: Filled) -> None:
+    """Project 4 makes 50 requests a minute: by the API's own formula, not by ours."""
+    shown = {name: _of(asked(query, every_minute, chosen), "4") for name, query in CUSTOM.items()}
+    assert shown["value"][-1] == request_count("4", int(every_minute.end))
+    assert shown["idelta"][-1] == 50
+    assert shown["irate"][-1] == pytest.approx(50 / 60)
+    assert shown["deriv"][-1] == pytest.approx(50 / 60)
+
+
+def test_a_slow_schedule_leaves_no_hole(every_quarter_hour: Filled) -> None:
+    """With the window that the docs ask for there is a point in each minute, from the first pair of samples on."""
+    data = every_quarter_hour
+    for name, query in CUSTOM.items():
+        shown = _of(asked(query, data, {**SLOW}), "4")
+        missing = 15 if name == "value" else 30
+        assert len(shown) == (data.end - data.start) / 60 + 1 - missing, name
+    assert _of(asked(CUSTOM["idelta"], data, {**SLOW}), "4")[-1] == 15 * 50
+
+
+@pytest.mark.parametrize("name", CUSTOM)
+def test_a_name_that_is_no_identifier_works_for_metric_and_label(name: str, every_minute: Filled) -> None:
+    found = asked(CUSTOM[name], every_minute, {"metric": DOTTED_METRIC, "label": DOTTED_LABEL})
+    (line,) = found
+    assert line["metric"] == {"chosen": "a.b"}
+    expected = {"value": 24 * 60, "irate": 1, "deriv": 1, "idelta": 60}[name]
+    assert numbers(line)[-1] == pytest.approx(expected)
+
+
+def test_a_filter_that_matches_nothing_gives_nothing(every_minute: Filled) -> None:
+    assert asked(CUSTOM["value"], every_minute, {"filter": 'environment="other"'}) == []
+
+
+def _of(found: list[dict[str, Any]], value: str) -> list[float]:
+    (line,) = [series for series in found if series["metric"]["chosen"] == value]
+    return numbers(line)
+
+
+PUSHER = {query.panel["title"] + query.target["refId"]: query for query in queries("pusher")}
+
+
+@pytest.mark.parametrize(
+    ("panel", "expected"),
+    [
+        ("Since the last successA", 0), ("Jobs downA", 2), ("Failed metricsA", 1), ("IntervalA", 60), ("ShardsA", 1),
+        ("Entries waitingA", 0), ("Oldest sample waitingA", 0),
+    ],
+)  # fmt: skip
+def test_the_numbers_of_now(panel: str, expected: float, every_minute: Filled) -> None:
+    """`down` answers 500, and of `faulty` one metric of two has failed."""
+    (line,) = asked(PUSHER[panel], every_minute, {})
+    assert numbers(line) == [expected]
+
+
+@pytest.mark.parametrize("schedule", ["every_minute", "every_quarter_hour"])
+def test_no_run_is_missed_or_counted_twice(schedule: str, request: pytest.FixtureRequest) -> None:
+    """24 runs, of which two delivered nothing and so sent nothing of their own; the first was a cold start."""
+    data: Filled = request.getfixturevalue(schedule)
+    for panel, expected in (("Runs and cold startsA", 22), ("Runs and cold startsB", 1), ("Requests and retriesB", 1)):
+        (line,) = asked(PUSHER[panel], data, {})
+        assert sum(numbers(line)) == expected, panel
+
+
+def test_a_stack_and_an_endpoint_can_be_chosen(every_minute: Filled) -> None:
+    for chosen, is_there in (({"instance": [STACK]}, True), ({"instance": ["other"]}, False)):
+        for other in ({"endpoint": ["amp", "b.c"]}, {}):
+            found = asked(PUSHER["Bytes sentA"], every_minute, {**chosen, **other})
+            assert bool(found) == is_there
