@@ -63,14 +63,16 @@ def _filter() -> TextBoxVariable:
 def _panels() -> list[TimePanel]:
     """Gaps are never joined: no point means that the whole window has too few samples."""
     return [
-        _panel("Value", "The newest sample of the window.", "short", "last_over_time"),
-        _panel("irate", "Per-second rate of a counter, from its last two samples in the window.", "cps", "irate"),
-        _panel("deriv", "Per-second slope of a gauge, as a straight line fitted to the window.", "cps", "deriv"),
-        _panel("idelta", "Difference between the last two samples in the window.", "short", "idelta"),
+        _panel("$metric by $label", "The newest sample of the window.", "short", "last_over_time"),
+        _panel(
+            "irate by $label", "Per-second rate of a counter, from its last two samples in the window.", "cps", "irate"
+        ),
+        _panel(
+            "deriv by $label", "Per-second slope of a gauge, as a straight line fitted to the window.", "cps", "deriv"
+        ),
+        _panel("idelta by $label", "Difference between the last two samples in the window.", "short", "idelta"),
     ]
 
 
 def _panel(title: str, description: str, unit: str, function: str) -> TimePanel:
-    expression = _BY_LABEL % f"{function}({_SELECTOR})"
-    named = f"${{metric}}: {title} by ${{label}}" if title == "Value" else f"{title} of ${{metric}} by ${{label}}"
-    return timeline(named, description, unit, Query(expression, "{{chosen}}"))
+    return timeline(title, description, unit, Query(_BY_LABEL % f"{function}({_SELECTOR})", "{{chosen}}"))

@@ -164,7 +164,8 @@ def states(title: str, description: str, texts: dict[int, tuple[str, str]], *que
     """A bar for each series, coloured by its value: `texts` has a text and a colour for each."""
     options = {str(value): ValueMappingResult(text, color) for value, (text, color) in texts.items()}
     panel = StatePanel().title(title).description(description).datasource(DATA_SOURCE).unit("none").interval(MIN_STEP)
-    panel = panel.span(12).height(8).show_value(VisibilityMode.NEVER).mappings([ValueMap(options=options)])
+    panel = panel.span(12).height(8).show_value(VisibilityMode.NEVER).line_width(0).fill_opacity(70)
+    panel = panel.mappings([ValueMap(options=options)])
     for target in _targets(queries):
         panel = panel.with_target(target.range())
     return panel

@@ -70,8 +70,13 @@ def worst(metric: str, selector: str) -> str:
     return f"max_over_time({metric}{{{selector}}}[$__interval])"
 
 
+# Each shard of a job that is split says it for its own targets: the job is down when all of them say so.
+_DOWN = f"min by (instance, job) ({newest('pusher_job_down', STACK)})"
+
+
 def _now() -> list[Panel]:
     success = f"last_over_time(pusher_last_success_timestamp_seconds{{{ENDPOINT}}}[$__range])"
+    failed = newest("pusher_job_failed_metrics", STACK)
     return [
         stat(
             "Since the last success",
@@ -85,16 +90,17 @@ def _now() -> list[Panel]:
         ),
         stat(
             "Jobs down",
-            "Jobs that are down since their last own scrape. Runbook: docs/runbooks/jobs-down.md",
+            "Jobs that are down or have a failed metric since their last own scrape. "
+            "Runbook: docs/runbooks/jobs-down.md",
             "short",
-            Query(f"sum(max by (instance, job) ({newest('pusher_job_down', STACK)}))", "jobs down"),
+            Query(f"sum({_DOWN})", "jobs down"),
             Threshold(1, RED),
         ),
         stat(
             "Failed metrics",
             "Metrics of JSON jobs that failed in the last own scrape. Runbook: docs/runbooks/metric-failed.md",
             "short",
-            Query(f"sum({newest('pusher_job_failed_metrics', STACK)})", "failed metrics"),
+            Query(f"sum(max by (instance, job) ({failed}))", "failed metrics"),
             Threshold(1, RED),
         ),
         stat(
@@ -188,17 +194,17 @@ def _sources() -> list[Panel]:
     return [
         states(
             "Job states",
-            "Red while a job is down since its last own scrape: all its targets are down, discovery never gave a "
-            "list, or all its metrics failed. Runbook: docs/runbooks/jobs-down.md",
+            "Red while a job is down or has a failed metric, since its last own scrape. "
+            "Runbook: docs/runbooks/jobs-down.md",
             {0: ("up", GREEN), 1: ("down", RED)},
-            Query(f"max by (instance, job) ({newest('pusher_job_down', STACK)})", "{{instance}} {{job}}"),
+            Query(_DOWN, "{{instance}} {{job}}"),
         ),
         gauges(
             "Failed metrics by job",
             "Metrics of a JSON job that failed in its last own scrape, as after a renamed field. "
             "Runbook: docs/runbooks/metric-failed.md",
             "short",
-            Query(f"sum by (job) ({worst('pusher_job_failed_metrics', STACK)})", "{{job}}"),
+            Query(f"max by (instance, job) ({worst('pusher_job_failed_metrics', STACK)})", "{{instance}} {{job}}"),
         ),
         bars(
             "Records skipped by job",

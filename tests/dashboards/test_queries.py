@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pytest
 
 from sandbox.api import request_count
-from tests.rig.dashboard_data import DOTTED_LABEL, DOTTED_METRIC, STACK, Filled
+from tests.rig.dashboard_data import DOTTED_LABEL, DOTTED_METRIC, SPLIT_STACK, STACK, Filled
 from tests.rig.grafana_queries import PanelQuery, interpolated, load, queries, values_of, variables
 
 pytestmark = pytest.mark.slow
@@ -68,15 +69,20 @@ def test_a_variable_offers_what_there_is(name: str, variable: str, every_minute:
     assert current == ["$__all"] or current in found
 
 
-CUSTOM = {query.panel["title"].partition("$")[0].split()[0] if not query.panel["title"].startswith("$") else "value":
-          query for query in queries("custom_metrics")}  # fmt: skip
+FUNCTION = re.compile(r"\b(last_over_time|irate|deriv|idelta)\(")
+CUSTOM = {function: query for query in queries("custom_metrics") for function in FUNCTION.findall(query.target["expr"])}
+
+
+def test_the_custom_panels_are_value_irate_deriv_and_idelta() -> None:
+    assert list(CUSTOM) == ["last_over_time", "irate", "deriv", "idelta"]
+    assert len(queries("custom_metrics")) == 4
 
 
 @pytest.mark.parametrize("chosen", [{}, {"filter": 'environment="demo"'}, {"aggregation": "max"}], ids=str)
 def test_the_custom_panels_show_what_the_api_served(chosen: Chosen, every_minute: Filled) -> None:
     """Project 4 makes 50 requests a minute: by the API's own formula, not by ours."""
     shown = {name: _of(asked(query, every_minute, chosen), "4") for name, query in CUSTOM.items()}
-    assert shown["value"][-1] == request_count("4", int(every_minute.end))
+    assert shown["last_over_time"][-1] == request_count("4", int(every_minute.end))
     assert shown["idelta"][-1] == 50
     assert shown["irate"][-1] == pytest.approx(50 / 60)
     assert shown["deriv"][-1] == pytest.approx(50 / 60)
@@ -87,7 +93,7 @@ def test_a_slow_schedule_leaves_no_hole(every_quarter_hour: Filled) -> None:
     data = every_quarter_hour
     for name, query in CUSTOM.items():
         shown = _of(asked(query, data, {**SLOW}), "4")
-        missing = 15 if name == "value" else 30
+        missing = 15 if name == "last_over_time" else 30
         assert len(shown) == (data.end - data.start) / 60 + 1 - missing, name
     assert _of(asked(CUSTOM["idelta"], data, {**SLOW}), "4")[-1] == 15 * 50
 
@@ -97,12 +103,12 @@ def test_a_name_that_is_no_identifier_works_for_metric_and_label(name: str, ever
     found = asked(CUSTOM[name], every_minute, {"metric": DOTTED_METRIC, "label": DOTTED_LABEL})
     (line,) = found
     assert line["metric"] == {"chosen": "a.b"}
-    expected = {"value": 24 * 60, "irate": 1, "deriv": 1, "idelta": 60}[name]
+    expected = {"last_over_time": 24 * 60, "irate": 1, "deriv": 1, "idelta": 60}[name]
     assert numbers(line)[-1] == pytest.approx(expected)
 
 
 def test_a_filter_that_matches_nothing_gives_nothing(every_minute: Filled) -> None:
-    assert asked(CUSTOM["value"], every_minute, {"filter": 'environment="other"'}) == []
+    assert asked(CUSTOM["last_over_time"], every_minute, {"filter": 'environment="other"'}) == []
 
 
 def _of(found: list[dict[str, Any]], value: str) -> list[float]:
@@ -122,8 +128,15 @@ PUSHER = {query.panel["title"] + query.target["refId"]: query for query in queri
 )  # fmt: skip
 def test_the_numbers_of_now(panel: str, expected: float, every_minute: Filled) -> None:
     """`down` answers 500, and of `faulty` one metric of two has failed."""
-    (line,) = asked(PUSHER[panel], every_minute, {})
+    (line,) = asked(PUSHER[panel], every_minute, {"instance": [STACK]})
     assert numbers(line) == [expected]
+
+
+def test_a_job_that_is_split_is_down_when_every_shard_says_so(every_minute: Filled) -> None:
+    (line,) = asked(PUSHER["Jobs downA"], every_minute, {"instance": [SPLIT_STACK]})
+    assert numbers(line) == [1]
+    found = asked(PUSHER["Job statesA"], every_minute, {"instance": [SPLIT_STACK]})
+    assert {series["metric"]["job"]: set(numbers(series)) for series in found} == {"half": {0}, "whole": {1}}
 
 
 @pytest.mark.parametrize("schedule", ["every_minute", "every_quarter_hour"])

@@ -7,7 +7,7 @@ import io
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from tests.rig.delivery import ENVIRONMENT, KEYS, no_session
 RUNS = 24
 OUTAGE = range(8, 10)  # nothing is accepted, so the spool fills
 RETRIED = 12
-STACK = "shop"
+STACK, SPLIT_STACK = "shop", "split"
 # Names that only a quoted selector and a quoted label take.
 DOTTED_METRIC, DOTTED_LABEL = "usage.per project", "project.code"
 
@@ -82,7 +82,7 @@ def filled(interval: str, interval_seconds: int) -> Iterator[Filled]:
                 clock.at = start + (number + 1) * interval_seconds
                 _break(receiver, number)
                 app.handle({"action": "push", "scheduled_time": _timestamp(clock.at)}, None)
-        _write_dotted(server, start, interval_seconds)
+        _write_others(server, start, interval_seconds)
         yield Filled(server, start, end)
 
 
@@ -141,14 +141,24 @@ remote_write:
 """
 
 
-def _write_dotted(server: prometheus.Prometheus, start: float, step: int) -> None:
-    """A counter whose name and label are no identifiers, from the same schedule. It grows by one a second."""
+def _write_others(server: prometheus.Prometheus, start: float, step: int) -> None:
+    """On the same schedule: a counter whose name and label are no identifiers, which grows by one a second, and another
+    stack of two shards, of which both say that one job is down, and one that the other is."""
     request = remote_pb2.WriteRequest()
-    series = request.timeseries.add()
-    for name, value in sorted({"__name__": DOTTED_METRIC, DOTTED_LABEL: "a.b"}.items()):
-        series.labels.add(name=name, value=value)
-    for number in range(1, RUNS + 1):
-        series.samples.add(timestamp=int(start + number * step) * 1000, value=float(number * step))
+    _add(request, {"__name__": DOTTED_METRIC, DOTTED_LABEL: "a.b"}, [n * step for n in range(1, RUNS + 1)], start, step)
+    for job, shard, value in (("half", "0/2", 0), ("half", "1/2", 1), ("whole", "0/2", 1), ("whole", "1/2", 1)):
+        labels = {"__name__": "pusher_job_down", "instance": SPLIT_STACK, "job": job, "shard": shard}
+        _add(request, labels, [value] * RUNS, start, step)
     body = bytes(cramjam.snappy.compress_raw(request.SerializeToString()))
     headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
     ask("POST", server.write_url, data=body, headers=headers, timeout=30).raise_for_status()
+
+
+def _add(
+    request: remote_pb2.WriteRequest, labels: Mapping[str, str], values: Sequence[int], start: float, step: int
+) -> None:
+    series = request.timeseries.add()
+    for name, value in sorted(labels.items()):
+        series.labels.add(name=name, value=value)
+    for number, sample in enumerate(values, 1):
+        series.samples.add(timestamp=int(start + number * step) * 1000, value=float(sample))
