@@ -1,20 +1,25 @@
-"""`make grafana` against a Grafana that holds state: what it creates, what it keeps, and the sentence of each refusal."""
+"""`make grafana` against a Grafana that holds state: what it creates, what it keeps, and what each refusal says."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dashboards import grafana
+from dashboards.data_source import data_source
 from dashboards.grafana_client import GrafanaError
+from dashboards.import_settings import settings
 from sandbox.process import free_port
 from sandbox.server import Answer, LoopbackServer, Request
 from tests.rig.grafana import GrafanaServer
 
+ROOT = Path(__file__).parents[2]
 ADMIN = "token-of-an-admin"
 PLUGIN = "grafana-amazonprometheus-datasource"
 WORKSPACE = {"WORKSPACE": "ws-0123-abcd", "REGION": "eu-west-1"}
@@ -33,21 +38,22 @@ def env_vars(server: GrafanaServer, **more: str) -> dict[str, str]:
     return {"URL": server.url, "GRAFANA_TOKEN": ADMIN, **WORKSPACE, **more}
 
 
-def refusal(variables: dict[str, str]) -> str:
+def refusal(variables: dict[str, str], files: Sequence[Path] = grafana.FILES) -> str:
     """The sentence; it never shows the token."""
     with pytest.raises(GrafanaError) as raised:
-        grafana.run(variables)
+        grafana.run(variables, files)
     said = str(raised.value)
     assert not variables.get("GRAFANA_TOKEN") or variables["GRAFANA_TOKEN"] not in said
     return said
 
 
-def newer_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A later release, whose dashboards are others."""
+@pytest.fixture
+def newer(tmp_path: Path) -> list[Path]:
+    """The files of a later release, whose dashboards have other titles."""
     for path in grafana.FILES:
         dashboard = json.loads(path.read_text())
         (tmp_path / path.name).write_text(json.dumps(dashboard | {"title": dashboard["title"] + " 2"}))
-    monkeypatch.setattr(grafana, "FILES", sorted(tmp_path.glob("*.json")))
+    return sorted(tmp_path.glob("*.json"))
 
 
 # --- What is imported -------------------------------------------------------------------------------------------------
@@ -135,9 +141,9 @@ def test_the_workspace_is_given_by_id_or_url(
 
 
 def test_amazon_managed_grafana_signs_with_the_role_of_its_workspace() -> None:
-    workspace = grafana.settings({"URL": "https://g.example", "GRAFANA_TOKEN": "t", **WORKSPACE}).workspace
+    workspace = settings({"URL": "https://g.example", "GRAFANA_TOKEN": "t", **WORKSPACE}).workspace
     assert workspace
-    made = grafana._data_source(workspace, PLUGIN, "https://g-0123.grafana-workspace.eu-west-1.amazonaws.com")
+    made = data_source(workspace, PLUGIN, "https://g-0123.grafana-workspace.eu-west-1.amazonaws.com")
     assert made["jsonData"]["sigV4AuthType"] == "ec2_iam_role"
 
 
@@ -157,35 +163,31 @@ def test_an_editor_may_import_the_dashboards_alone(server: GrafanaServer) -> Non
 
 
 @pytest.mark.parametrize("version", ["10.4.1", "12.1.0"])
-def test_a_newer_file_replaces_what_an_import_has_saved(
-    version: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Also in the folder into which somebody has moved it."""
+def test_a_newer_file_replaces_what_an_import_has_saved(version: str, newer: list[Path]) -> None:
+    """Also in the folder into which a user has moved it."""
     with GrafanaServer(version) as server:
         grafana.run(env_vars(server))
         server.dashboards[PUSHER].folder_uid = "team"
-        newer_file(monkeypatch, tmp_path)
-        assert grafana.run(env_vars(server))
+        assert grafana.run(env_vars(server), newer)
         assert server.dashboards[PUSHER].model["title"] == "Pusher 2"
         assert server.dashboards[PUSHER].folder_uid == "team"
 
 
 def test_a_dashboard_that_was_edited_is_kept(
-    server: GrafanaServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: GrafanaServer, newer: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     grafana.run(env_vars(server))
     server.save_by_hand(PUSHER, "Ours")
     assert grafana.run(env_vars(server))
     assert "kept as ada saved it (version 2); there is nothing newer to import" in capsys.readouterr().out
-    newer_file(monkeypatch, tmp_path)
-    assert not grafana.run(env_vars(server))
+    assert not grafana.run(env_vars(server), newer)
     assert server.dashboards[PUSHER].model["title"] == "Ours"
     assert server.dashboards[CUSTOM].model["title"] == "Custom metrics 2"
     assert "kept as ada saved it (version 2). To replace it, repeat with FORCE=1" in capsys.readouterr().out
-    assert grafana.run(env_vars(server, FORCE="1"))
+    assert grafana.run(env_vars(server, FORCE="1"), newer)
     assert server.dashboards[PUSHER].model["title"] == "Pusher 2"
     server.requests.clear()
-    assert grafana.run(env_vars(server))
+    assert grafana.run(env_vars(server), newer)
     assert server.changes == []
 
 
@@ -199,11 +201,8 @@ def test_one_that_was_imported_in_the_console_is_kept(
     assert "repeat with FORCE=1" in capsys.readouterr().out
 
 
-def test_one_that_is_saved_at_the_same_moment_is_kept(
-    server: GrafanaServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_one_that_is_saved_at_the_same_moment_is_kept(server: GrafanaServer, newer: list[Path]) -> None:
     grafana.run(env_vars(server))
-    newer_file(monkeypatch, tmp_path)
 
     def save_first(request: Request) -> None:
         if request.method == "POST" and server.dashboards[CUSTOM].model["title"] != "Ours":
@@ -211,19 +210,16 @@ def test_one_that_is_saved_at_the_same_moment_is_kept(
 
     server.instead = save_first
     assert "The dashboard has been changed by someone else. Look at it there, then run this again." in refusal(
-        env_vars(server)
+        env_vars(server), newer
     )
     assert server.dashboards[CUSTOM].model["title"] == "Ours"
 
 
-def test_one_that_is_provisioned_says_so(
-    server: GrafanaServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_one_that_is_provisioned_says_so(server: GrafanaServer, newer: list[Path]) -> None:
     grafana.run(env_vars(server))
-    newer_file(monkeypatch, tmp_path)
     server.dashboards[CUSTOM].is_provisioned = True
     assert "did not save the dashboard Custom metrics 2: it answers 400, Cannot save provisioned" in refusal(
-        env_vars(server)
+        env_vars(server), newer
     )
 
 
@@ -384,3 +380,26 @@ def test_a_netrc_does_not_replace_the_token(
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     assert grafana.run(env_vars(server))
     assert {request.headers.get("Authorization") for request in server.requests} == {None, f"Bearer {ADMIN}"}
+
+
+# --- The command ------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_needs_no_sdk_and_takes_the_token_from_the_environment(server: GrafanaServer) -> None:
+    """What `make grafana` runs, where only the command line's requirements are installed."""
+    recipe = (ROOT / "Makefile").read_text().partition("\ngrafana: $(VENV)/.run ")[2].partition("\n\n")[0]
+    assert recipe.partition("\n\t")[2] == "@$(PY) -m dashboards.grafana"
+    code = (
+        "import runpy, sys; sys.modules['grafana_foundation_sdk'] = None;"
+        "runpy.run_module('dashboards.grafana', run_name='__main__')"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env=env_vars(server), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 4
+    refused = subprocess.run(
+        command, cwd=ROOT, env=env_vars(server, GRAFANA_TOKEN="other"), capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"make grafana: {server.url} refuses the token")
+    assert len(refused.stderr.splitlines()) == 1
