@@ -329,7 +329,7 @@ def test_the_plugin_that_is_missing_is_named() -> None:
         assert server.data_sources == {}
 
 
-def test_a_workspace_that_grafana_cannot_query_is_told(server: GrafanaServer) -> None:
+def test_a_workspace_that_grafana_cannot_query_is_named(server: GrafanaServer) -> None:
     """After the dashboards are there: they need nothing of it."""
     server.health = (400, {"status": "ERROR", "message": "404 Not Found: workspace not found"})
     said = refusal(env_vars(server))
@@ -337,6 +337,7 @@ def test_a_workspace_that_grafana_cannot_query_is_told(server: GrafanaServer) ->
     assert set(server.dashboards) == {CUSTOM, PUSHER}
 
 
+HUGE = Answer.json({"database": "ok", "version": "11.6.3", "more": "x" * 11_000_000})
 HTML = Answer(200, {"Content-Type": "text/html; charset=utf-8"}, b"<html>")
 
 
@@ -346,7 +347,7 @@ HTML = Answer(200, {"Content-Type": "text/html; charset=utf-8"}, b"<html>")
         (HTML, "is no Grafana: /api/health answers 200 with text/html, not JSON"),
         (Answer.json({"error": "no such path"}, 404), "is no Grafana: /api/health answers 404 and not as Grafana does"),
         (Answer.json(["ok"]), "is no Grafana: /api/health answers 200 and not as Grafana does"),
-        (Answer(200, {}, b"x" * 11_000_000), "is no Grafana: /api/health answers 200 with no Content-Type"),
+        (HUGE, "is no Grafana: /api/health answers 200 with application/json, not JSON"),
     ],
     ids=["HTML", "another API", "another shape", "eleven megabytes"],
 )

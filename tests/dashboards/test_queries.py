@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.api import request_count
 from tests.rig.dashboard_data import DOTTED_LABEL, DOTTED_METRIC, SPLIT_STACK, STACK, Filled
-from tests.rig.grafana_queries import PanelQuery, interpolated, load, queries, values_of, variables
+from tests.rig.grafana_queries import PanelQuery, interpolated, load, queries, step_seconds, values_of, variables
 
 pytestmark = pytest.mark.slow
 
@@ -27,14 +27,14 @@ SLOW = {"window": "1h"}
 Chosen = dict[str, str | list[str]]
 
 
-def asked(query: PanelQuery, data: Filled, chosen: Chosen) -> list[dict[str, Any]]:
-    """The series that Grafana would show."""
-    span = data.end - data.start
-    step = query.panel["interval"]
-    text = interpolated(query.target["expr"], load(query.dashboard), chosen, span, step)
+def asked(query: PanelQuery, data: Filled, chosen: Chosen, span: float = 0) -> list[dict[str, Any]]:
+    """The series that Grafana would show over so many seconds, or over all that there are."""
+    span = span or data.end - data.start
+    text = interpolated(query.target["expr"], load(query.dashboard), chosen, span, query.panel["interval"])
     if query.target.get("instant"):
         return data.server.query(text, data.end)
-    return data.server.query_range(text, data.start, data.end, 60)
+    step = step_seconds(span, query.panel["interval"])
+    return data.server.query_range(text, data.end - span, data.end, step)
 
 
 def numbers(series: dict[str, Any]) -> list[float]:
@@ -139,12 +139,13 @@ def test_a_job_that_is_split_is_down_when_every_shard_says_so(every_minute: Fill
     assert {series["metric"]["job"]: set(numbers(series)) for series in found} == {"half": {0}, "whole": {1}}
 
 
+@pytest.mark.parametrize("span", [0, 10 * 86400], ids=["a point for each run", "points that are further apart"])
 @pytest.mark.parametrize("schedule", ["every_minute", "every_quarter_hour"])
-def test_no_run_is_missed_or_counted_twice(schedule: str, request: pytest.FixtureRequest) -> None:
+def test_no_run_is_missed_or_counted_twice(schedule: str, span: float, request: pytest.FixtureRequest) -> None:
     """24 runs, of which two delivered nothing and so sent nothing of their own; the first was a cold start."""
     data: Filled = request.getfixturevalue(schedule)
     for panel, expected in (("Runs and cold startsA", 22), ("Runs and cold startsB", 1), ("Requests and retriesB", 1)):
-        (line,) = asked(PUSHER[panel], data, {})
+        (line,) = asked(PUSHER[panel], data, {}, span)
         assert sum(numbers(line)) == expected, panel
 
 

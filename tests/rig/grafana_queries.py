@@ -59,12 +59,17 @@ def seconds(duration: str) -> float:
     return float(duration[:-1]) * UNITS[duration[-1]]
 
 
+def step_seconds(range_seconds: float, min_step: str) -> float:
+    """The distance of two points, which is also $__interval."""
+    return max(seconds(min_step), -(-range_seconds // MAX_DATA_POINTS))
+
+
 def interpolated(
     text: str, dashboard: Mapping[str, Any], chosen: Mapping[str, str | list[str]], range_seconds: float, min_step: str
 ) -> str:
     """The text with the values of its variables: `chosen`, or what the dashboard has chosen itself."""
     known = variables(dashboard)
-    step = max(seconds(min_step), -(-range_seconds // MAX_DATA_POINTS))
+    step = step_seconds(range_seconds, min_step)
     built_in = {
         "__interval": f"{step:.0f}s",
         "__range": f"{range_seconds:.0f}s",
