@@ -139,6 +139,7 @@ def test_a_job_that_is_split_is_down_when_every_shard_says_so(every_minute: Fill
     assert {series["metric"]["job"]: set(numbers(series)) for series in found} == {"half": {0}, "whole": {1}}
 
 
+@pytest.mark.peer  # which the fixtures that are named here would set
 @pytest.mark.parametrize("span", [0, 10 * 86400], ids=["a point for each run", "points that are further apart"])
 @pytest.mark.parametrize("schedule", ["every_minute", "every_quarter_hour"])
 def test_no_run_is_missed_or_counted_twice(schedule: str, span: float, request: pytest.FixtureRequest) -> None:
