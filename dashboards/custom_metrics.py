@@ -57,7 +57,8 @@ def _aggregation() -> CustomVariable:
 
 def _filter() -> TextBoxVariable:
     described = 'More matchers of series, such as environment="production". Empty takes all.'
-    return TextBoxVariable("filter").label("Filter").description(described).current(VariableOption(True, "", ""))
+    made = TextBoxVariable("filter").label("Filter").description(described).default_value("")
+    return made.current(VariableOption(True, "", ""))
 
 
 def _panels() -> list[TimePanel]:

@@ -17,7 +17,7 @@ from .import_settings import Workspace
 CORE, AMAZON = "prometheus", "grafana-amazonprometheus-datasource"
 # From here on the plugin is one of those that a variable of the type `prometheus` offers.
 PLUGIN_FROM = (11, 6)
-# Here SigV4 has left the core data source.
+# From here on Grafana moves core data sources with SigV4 to the plugin when it starts.
 PLUGIN_ONLY_FROM = (13, 0)
 MANAGED_HOST = re.compile(r"\.grafana-workspace\.[a-z0-9-]+\.amazonaws\.com(\.cn)?$")
 
@@ -59,8 +59,8 @@ def _type(grafana: Grafana, version: tuple[int, int]) -> str:
         return AMAZON
     if version >= PLUGIN_ONLY_FROM:
         raise GrafanaError(
-            f"the plugin {AMAZON} is missing, and from Grafana {PLUGIN_ONLY_FROM[0]} on only it signs requests to AMP: "
-            "install it (Administration > Plugins > Amazon Managed Service for Prometheus)."
+            f"the plugin {AMAZON} is missing, and from Grafana {PLUGIN_ONLY_FROM[0]} on data sources with SigV4 become "
+            "its own: install it (Administration > Plugins > Amazon Managed Service for Prometheus)."
         )
     return CORE
 

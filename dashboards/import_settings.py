@@ -38,6 +38,11 @@ class Settings:
 def settings(env_vars: Mapping[str, str]) -> Settings:
     """What the variables of `make grafana` say. Raises GrafanaError."""
     url, token = _grafana_url(env_vars.get("URL", "").strip()), env_vars.get("GRAFANA_TOKEN", "").strip()
+    if "GRAFANA_TOKEN=" in env_vars.get("MAKEFLAGS", ""):
+        raise GrafanaError(
+            "GRAFANA_TOKEN is on the command line, where others can see it: delete this token in Grafana, make another, "
+            "and export it."
+        )
     if not token:
         raise GrafanaError(
             "GRAFANA_TOKEN is not set: make a token of a service account with the role Admin in Grafana, and export it "

@@ -95,7 +95,8 @@ def filled(dashboard: Dashboard, rows: Sequence[tuple[str, Sequence[Panel]]]) ->
 
 def _data_source_variable() -> DatasourceVariable:
     described = "Prometheus, Amazon Managed Service for Prometheus, or another that speaks PromQL."
-    return DatasourceVariable("datasource").label("Data source").description(described).type("prometheus")
+    made = DatasourceVariable("datasource").label("Data source").description(described).type("prometheus")
+    return made.current(VariableOption(True, "default", "default"))  # Grafana's own choice: its default, else the first
 
 
 def query_variable(name: str, label: str, description: str, query: str) -> QueryVariable:

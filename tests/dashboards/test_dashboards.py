@@ -58,7 +58,8 @@ def test_no_data_source_is_fixed(name: str) -> None:
     assert len(found) > 2 * len(list(panels(dashboard)))  # panels, their targets, variables
     assert [one for one in found if one != SOURCE] == []
     chosen = variables(dashboard)["datasource"]
-    assert (chosen["type"], chosen["query"], chosen.get("current")) == ("datasource", "prometheus", None)
+    assert (chosen["type"], chosen["query"]) == ("datasource", "prometheus")
+    assert chosen["current"]["value"] == "default"  # not a name or uid, but what Grafana itself takes first
     for panel in panels(dashboard):
         assert panel["datasource"] == SOURCE
         assert all(target["datasource"] == SOURCE for target in panel["targets"])

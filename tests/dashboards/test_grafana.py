@@ -272,6 +272,8 @@ BAD: list[tuple[str, dict[str, str], str]] = [
     ("a password", {"URL": "https://a:b@g.example.com"}, "URL has a user or password"),
     ("no token", {"GRAFANA_TOKEN": ""}, "GRAFANA_TOKEN is not set"),
     ("two lines", {"GRAFANA_TOKEN": "a\r\nX-Other: b"}, "GRAFANA_TOKEN is no token"),
+    ("a token that others can see", {"MAKEFLAGS": " -- URL=https://g GRAFANA_TOKEN=token"},
+     "GRAFANA_TOKEN is on the command line, where others can see it"),
     ("no region", {"REGION": ""}, "REGION is as eu-west-1, and is missing"),
     ("a zone", {"REGION": "eu-west-1a"}, "REGION is as eu-west-1, not 'eu-west-1a'"),
     ("no workspace", {"WORKSPACE": "/var/lib/jenkins"}, "WORKSPACE is as ws-12345678"),
@@ -325,7 +327,7 @@ def test_a_grafana_that_hides_its_version_tells_it_to_its_users(server: GrafanaS
 
 def test_the_plugin_that_is_missing_is_named() -> None:
     with GrafanaServer("13.0.1") as server:
-        assert f"the plugin {PLUGIN} is missing, and from Grafana 13 on only it signs" in refusal(env_vars(server))
+        assert f"the plugin {PLUGIN} is missing, and from Grafana 13 on data sources" in refusal(env_vars(server))
         assert server.data_sources == {}
 
 
