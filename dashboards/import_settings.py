@@ -40,8 +40,8 @@ def settings(env_vars: Mapping[str, str]) -> Settings:
     url, token = _grafana_url(env_vars.get("URL", "").strip()), env_vars.get("GRAFANA_TOKEN", "").strip()
     if "GRAFANA_TOKEN=" in env_vars.get("MAKEFLAGS", ""):
         raise GrafanaError(
-            "GRAFANA_TOKEN is on the command line, where others can see it: delete this token in Grafana, make another, "
-            "and export it."
+            "GRAFANA_TOKEN is on the command line, where others can see it: delete this token in Grafana, make "
+            "another, and export it."
         )
     if not token:
         raise GrafanaError(
