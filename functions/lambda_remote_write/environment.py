@@ -259,14 +259,15 @@ class Environment:
         down = {job: why for job, why in self._problems().items() if not self._is_well_elsewhere(job, deadline)}
         return self.undiscovered() | down
 
-    def jobs_down_here(self) -> dict[str, bool]:
-        """Whether each job that has targets in this shard is down or has a failed metric, whatever other shards know.
-        What is no part of the split runs none."""
+    def jobs_down_here(self) -> dict[str, bool | None]:
+        """Whether each job is down or has a failed metric, whatever other shards know; None for one without targets in
+        this shard. What is no part of the split runs none."""
         if not self.shard.count:
             return {}
-        jobs = {source.name for source in self.sources()} | self.undiscovered().keys()
-        down = self._problems().keys() | self.undiscovered().keys()
-        return {job: job in down for job in self.config.job_names() if job in jobs}
+        undiscovered = self.undiscovered().keys()
+        jobs = {source.name for source in self.sources()} | undiscovered
+        down = self._problems().keys() | undiscovered
+        return {job: job in down if job in jobs else None for job in self.config.job_names()}
 
     def _problems(self) -> dict[str, str]:
         known = set(self.config.job_names())

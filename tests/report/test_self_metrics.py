@@ -225,6 +225,21 @@ def test_a_job_that_left_the_config_is_not_down(world: World) -> None:
     assert [world.last("pusher_job_down", job=job) for job in ("usage", "renamed")] == [0, 1]
 
 
+def test_a_job_that_has_lost_its_targets_says_nothing(world: World) -> None:
+    """Another shard may have some, and what it says of the job counts."""
+    config = json.loads(world.text([endpoint(world.amp, "amp")], self_metrics=True))
+    (job,) = config["json_configs"]
+    target = job.pop("url").removeprefix("http://").partition("/")[0]
+    environment = None
+    for targets in ([target], []):
+        job["static_configs"] = [{"targets": targets}]
+        parsed = parse_config(json.dumps(config), "c", ENVIRONMENT)
+        environment = Environment(parsed, world.dependencies, before=environment)
+        world.run(environment)
+    assert [len(points) for points in world.amp.series("pusher_job_down").values()] == [1]
+    assert [len(points) for points in world.amp.series("pusher_build_info").values()] == [2]
+
+
 @pytest.mark.parametrize(
     ("env_vars", "shard", "expected"),
     [

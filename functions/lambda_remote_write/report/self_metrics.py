@@ -40,10 +40,10 @@ FAMILIES = (
 @dataclass(frozen=True, slots=True)
 class RunFacts:
     """What a run knows of itself before it delivers. Durations in seconds; `added` series are new to the cache.
-    `records` counts the records of JSON jobs by job, outcome and reason. `jobs_down` says of each job that has targets
-    here whether it is down or has a failed metric, as far as this shard knows; `failed_metrics` counts those of the
-    JSON jobs that were scraped. `schedule_seconds` is 0 where no schedule starts the runs, `shards` where nothing is
-    split."""
+    `records` counts the records of JSON jobs by job, outcome and reason. `jobs_down` says of each job whether it
+    is down or has a failed metric, as far as this shard knows, None without targets here; `failed_metrics` counts those
+    of the JSON jobs that were scraped. `schedule_seconds` is 0 where no schedule starts the runs, `shards` where
+    nothing is split."""
 
     instance: str
     shard: str
@@ -53,7 +53,7 @@ class RunFacts:
     series: int
     added: int
     records: Mapping[tuple[str, str, str], int]
-    jobs_down: Mapping[str, bool]
+    jobs_down: Mapping[str, bool | None]
     failed_metrics: Mapping[str, int]
     new_series_limited: int
     schedule_seconds: float
@@ -140,7 +140,9 @@ def _records(facts: RunFacts, remembered: EndpointFacts) -> dict[tuple[str, str,
 
 
 def _jobs(facts: RunFacts, remembered: EndpointFacts) -> dict[str, bool]:
-    """Whether each job is down; one that was seen before and has no targets here now is not."""
-    found = dict.fromkeys(remembered.jobs, False) | dict(facts.jobs_down)
+    """Whether each job that has targets here is down; one that has left the config is not. What another shard says of a
+    job is not hidden by a 0 of this one, which has no targets of it."""
+    left = {job: False for job in remembered.jobs if job not in facts.jobs_down}
+    found = left | {job: is_down for job, is_down in facts.jobs_down.items() if is_down is not None}
     remembered.jobs.update(dict.fromkeys(found))
     return found
