@@ -7,8 +7,8 @@ endif
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo unit test coverage build invoke deploy bench faults cost dashboards grafana proto lock lint types
-.PHONY: check clean
+.PHONY: help setup demo unit test coverage build invoke deploy bench faults cost dashboards grafana proto rules lock lint
+.PHONY: types check clean
 .PHONY: build-PusherFunction build-OperatorFunction artefact
 
 PYTHON ?= python3
@@ -121,6 +121,9 @@ proto: $(VENV)/.dev ## generates the protobuf modules from proto/
 	@for file in $(GENERATED)/remote_pb2.py $(GENERATED)/remote_pb2.pyi; do \
 	  sed 's/^import types_pb2 as/from . import types_pb2 as/' $$file > $$file.new && mv $$file.new $$file || exit 1; \
 	done
+
+rules: $(VENV)/.dev ## copies rules/ into the template
+	@PYTHONPATH=functions:cli:. $(PY) -m tests.rig.rules_block
 
 LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
   --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"

@@ -23,6 +23,7 @@ PSEUDO = {
     "AWS::AccountId": ACCOUNT,
     "AWS::URLSuffix": "amazonaws.com",
     "AWS::StackName": "metrics",
+    "AWS::StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/metrics/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9",
 }
 GONE = object()  # what AWS::NoValue leaves
 
@@ -174,6 +175,9 @@ class Stack:
 
     def _split(self, argument: list[Any]) -> list[str]:
         return str(self.resolve(argument[1])).split(argument[0])
+
+    def _select(self, argument: list[Any]) -> Any:
+        return self.resolve(argument[1])[int(argument[0])]
 
     def _findinmap(self, argument: list[Any]) -> Any:
         name, first, second = (self.resolve(item) for item in argument)

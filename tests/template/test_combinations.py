@@ -150,6 +150,7 @@ LONGEST = {
     "AWS::AccountId": ACCOUNT,
     "AWS::URLSuffix": "cloud.adc-e.uk",
     "AWS::StackName": NAME,
+    "AWS::StackId": f"arn:aws-us-gov:cloudformation:{REGION}:{ACCOUNT}:stack/{NAME}/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9",
 }
 PARAMETER_BYTES = 4096  # CloudFormation, quotas: "Parameter values", "4,096 bytes"
 MANAGED, INLINE, TRUST = 6144, 10240, 2048  # IAM, quotas; white space is not counted
@@ -190,6 +191,7 @@ EVERYTHING = GIVEN | {
     "Backfill": "widen",
     "Ec2Discovery": "yes",
     "EcsDiscovery": "yes",
+    "Rules": "yes",
 }
 
 
@@ -264,6 +266,7 @@ def test_policies_stay_below_iams_limits(
 
 NAMES = {
     "AWS::APS::Workspace": [("Alias", "amp", "CreateWorkspace", "alias")],
+    "AWS::APS::RuleGroupsNamespace": [("Name", "amp", "CreateRuleGroupsNamespace", "name")],
     "AWS::Logs::LogGroup": [("LogGroupName", "logs", "CreateLogGroup", "logGroupName")],
     "AWS::IAM::Role": [("Description", "iam", "CreateRole", "Description")],
     "AWS::IAM::ManagedPolicy": [("Description", "iam", "CreatePolicy", "Description")],
@@ -285,7 +288,7 @@ def test_a_stack_with_the_longest_name_stays_below_each_limit(
             assert len(properties[property_name]) <= shape.metadata["max"], name
 
 
-def test_only_log_groups_have_names_of_ours(template: dict[str, Any], translated: dict[str, Any]) -> None:
+def test_only_log_groups_and_rules_have_names_of_ours(template: dict[str, Any], translated: dict[str, Any]) -> None:
     """CloudFormation makes all others itself, of the stack's and the resource's name, within each service's limit."""
     stack = Long(template, translated, **{**EVERYTHING, "Shards": "16", "WorkspaceId": ""})
     names = {
@@ -298,9 +301,10 @@ def test_only_log_groups_have_names_of_ours(template: dict[str, Any], translated
         "AlarmName",
         "StateMachineName",
     }
-    settings = "AWS::Lambda::EventInvokeConfig"  # whose FunctionName says of which function
+    # Of the first FunctionName says of which function, of the second CloudFormation demands a name.
+    others = {"AWS::Lambda::EventInvokeConfig", "AWS::APS::RuleGroupsNamespace"}
     assert not [
-        name for name, one in stack.resources.items() if one["Type"] != settings and names & set(one["Properties"])
+        name for name, one in stack.resources.items() if one["Type"] not in others and names & set(one["Properties"])
     ]
 
 

@@ -1,0 +1,30 @@
+"""The rules in template.yaml, made from rules/pusher.yaml. `python -m tests.rig.rules_block` (`make rules`) writes them."""
+
+from __future__ import annotations
+
+import re
+
+from tests.rig.stack import ROOT
+
+RULES = ROOT / "rules" / "pusher.yaml"
+TEMPLATE = ROOT / "template.yaml"
+_DATA = re.compile(r"(    Type: AWS::APS::RuleGroupsNamespace\n(?:.+\n)*?      Data: !Sub \|\n)((?:        .*\n|\n)*?)(?=\n  #)")
+
+
+def block() -> str:
+    """The value of Data: without the comment at its head, and links to where the stack says that the runbooks are."""
+    rules = RULES.read_text().partition("groups:\n")
+    assert "${" not in rules[2], "CloudFormation would replace it"
+    text = "".join(rules[1:]).replace("runbook_url: docs/runbooks/", "runbook_url: ${RunbookUrl}/")
+    return re.sub(r"^(?=.)", " " * 8, text, flags=re.MULTILINE)
+
+
+def written(template: str) -> str:
+    """The template with the rules as they are now."""
+    found, count = _DATA.subn(lambda match: match[1] + block(), template)
+    assert count == 1, "template.yaml has no AWS::APS::RuleGroupsNamespace whose last property is Data: !Sub |"
+    return found
+
+
+if __name__ == "__main__":
+    TEMPLATE.write_text(written(TEMPLATE.read_text()))
