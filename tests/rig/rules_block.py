@@ -1,4 +1,4 @@
-"""The rules in template.yaml, made from rules/pusher.yaml. `python -m tests.rig.rules_block` (`make rules`) writes them."""
+"""The rules in template.yaml, made from rules/pusher.yaml. `make rules` runs this module, which writes them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from tests.rig.stack import ROOT
 
 RULES = ROOT / "rules" / "pusher.yaml"
 TEMPLATE = ROOT / "template.yaml"
-_DATA = re.compile(r"(    Type: AWS::APS::RuleGroupsNamespace\n(?:.+\n)*?      Data: !Sub \|\n)((?:        .*\n|\n)*?)(?=\n  #)")
+_DATA = re.compile(
+    r"(    Type: AWS::APS::RuleGroupsNamespace\n(?:.+\n)*?      Data: !Sub \|\n)((?:        .*\n|\n)*?)(?=\n  #)"
+)
 
 
 def block() -> str:

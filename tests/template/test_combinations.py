@@ -144,13 +144,14 @@ def test_half_a_network_is_refused_before_anything_is_made(
 # --- Limits ----------------------------------------------------------------------------------------------------------
 
 REGION, ACCOUNT, NAME = "eusc-de-east-1", "123456789012", "s" * 128  # a stack's name has at most 128 characters
+ID = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
 LONGEST = {
     "AWS::Partition": "aws-us-gov",
     "AWS::Region": REGION,
     "AWS::AccountId": ACCOUNT,
     "AWS::URLSuffix": "cloud.adc-e.uk",
     "AWS::StackName": NAME,
-    "AWS::StackId": f"arn:aws-us-gov:cloudformation:{REGION}:{ACCOUNT}:stack/{NAME}/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9",
+    "AWS::StackId": f"arn:aws-us-gov:cloudformation:{REGION}:{ACCOUNT}:stack/{NAME}/{ID}",
 }
 PARAMETER_BYTES = 4096  # CloudFormation, quotas: "Parameter values", "4,096 bytes"
 MANAGED, INLINE, TRUST = 6144, 10240, 2048  # IAM, quotas; white space is not counted

@@ -568,7 +568,8 @@ def test_no_partition_is_written_down() -> None:
             ["s3://bucket", "https://a/b", "a b"],
         ),
         ("ConfigObjectArn", ["", OBJECT, "arn:aws-us-gov:s3:::b/k"], ["arn:aws:s3:::b/*", "arn:aws:s3:::b", "*"]),
-        *((name, ["no", "yes"], ["true", ""]) for name in ("Spool", "QueryWorkspace", "Ec2Discovery", "EcsDiscovery", "Rules")),
+        *((name, ["no", "yes"], ["true", ""])
+          for name in ("Spool", "QueryWorkspace", "Ec2Discovery", "EcsDiscovery", "Rules")),
         ("S3EndpointVpcId", ["", "vpc-0a1b2c"], ["vpc", "subnet-1", "*"]),
         *((f"{kind}BucketArn", ["", BUCKET, "arn:aws-cn:s3:::a.b-c"], [f"{BUCKET}/key", "arn:aws:s3:::*", "lists"])
           for kind in ("Discovery", "Backfill")),
