@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from botocore import xform_name
+from botocore.session import get_session
 
 from lambda_remote_write.app import App
 from lambda_remote_write.dependencies import Dependencies
@@ -19,6 +22,7 @@ from sandbox.amp import Receiver, SigV4
 from sandbox.api import Api
 from sandbox.server import Answer
 from tests.rig.needs import Peer
+from tests.rig.rules import alerts
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 FILES = sorted(path for path in EXAMPLES.rglob("*") if path.is_file())
@@ -27,6 +31,7 @@ CONFIGS = [path for path in FILES if re.search(r"^(scrape|json)_configs:", path.
 OTHERS = {
     "README.md", "convert/README.md", "convert/adot-collector.yaml", "convert/json-exporter.yml",
     "json-api/usage.json", "json-api/fleet.json", "backfill/usage.ndjson", "backfill/event.json",
+    "alertmanager/README.md", "alertmanager/alertmanager.yaml", "alertmanager/topic-policy.json",
 }  # fmt: skip
 ENVIRONMENT = {
     "AWS_REGION": SigV4().region,
@@ -36,6 +41,7 @@ ENVIRONMENT = {
     "API_TOKEN": "token-of-the-api",
 }
 JSON_API = (EXAMPLES / "json-api" / "config.yaml").read_text()
+ALERT_MANAGER = EXAMPLES / "alertmanager"
 BACKFILL = (EXAMPLES / "backfill" / "config.yaml").read_text()
 
 
@@ -154,3 +160,76 @@ def test_a_conversion_is_what_the_command_gives(command: str, folder: Path, monk
     monkeypatch.chdir(EXAMPLES / "convert")
     assert main([*words[:-1], str(folder / words[-1])]) == 0
     assert (folder / words[-1]).read_text() == Path(words[-1]).read_text()
+
+
+# --- Alerts to SNS ---------------------------------------------------------------------------------------------------
+
+
+def alert_manager() -> dict[str, Any]:
+    """What AMP hands to Alertmanager."""
+    definition = yaml.safe_load((ALERT_MANAGER / "alertmanager.yaml").read_text())
+    assert set(definition) == {"alertmanager_config"}  # AMP: beside it only template_files may stand
+    config: dict[str, Any] = yaml.safe_load(definition["alertmanager_config"])
+    return config
+
+
+def test_an_alert_manager_definition_is_one_that_amp_takes() -> None:
+    """AMP, "Configure alert manager to send messages to your Amazon SNS topic": neither `api_url` nor `http_config`,
+    and `sigv4` with `region`. "Create an alert manager configuration": `repeat_interval` of at most five days."""
+    config = alert_manager()
+    assert set(config) == {"route", "inhibit_rules", "receivers"}
+    (receiver,) = config["receivers"]
+    assert set(receiver) == {"name", "sns_configs"}
+    assert config["route"]["receiver"] == receiver["name"]
+    (sns,) = receiver["sns_configs"]
+    assert set(sns) == {"topic_arn", "sigv4", "send_resolved", "subject", "message"}
+    assert sns["sigv4"] == {"region": "REGION"}
+    assert re.fullmatch(r"[1-9]\d?h", config["route"]["repeat_interval"])
+
+
+def test_what_the_definition_says_of_an_alert_every_alert_has() -> None:
+    config = alert_manager()
+    message = config["receivers"][0]["sns_configs"][0]["message"]
+    for rule in alerts().values():
+        assert set(re.findall(r"\.Annotations\.(\w+)", message)) == set(rule["annotations"])
+        assert set(re.findall(r"\.Labels\.(\w+)", message)) == set(rule["labels"])
+    for rule in config["inhibit_rules"]:
+        named = re.findall(r'alertname="(\w+)"', " ".join([*rule["source_matchers"], *rule["target_matchers"]]))
+        assert len(named) == 2
+        assert set(named) <= set(alerts())
+        assert rule["equal"] == ["instance"]
+
+
+def test_the_topic_takes_alerts_of_one_workspace() -> None:
+    """AMP, "Giving … permission to send alert messages to your Amazon SNS topic"."""
+    (statement,) = json.loads((ALERT_MANAGER / "topic-policy.json").read_text())["Statement"]
+    assert statement["Effect"] == "Allow"
+    assert statement["Principal"] == {"Service": "aps.amazonaws.com"}
+    assert statement["Action"] == ["sns:Publish", "sns:GetTopicAttributes"]
+    assert statement["Resource"] == alert_manager()["receivers"][0]["sns_configs"][0]["topic_arn"]
+    assert statement["Condition"] == {
+        "ArnEquals": {"aws:SourceArn": "arn:aws:aps:REGION:ACCOUNT:workspace/WORKSPACE"},
+        "StringEquals": {"aws:SourceAccount": "ACCOUNT"},
+    }
+
+
+def aws_commands() -> list[str]:
+    text = (ALERT_MANAGER / "README.md").read_text() + (EXAMPLES.parent / "docs" / "rules.md").read_text()
+    return re.findall(r"^aws (.+)$", text.replace("\\\n", " "), re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", aws_commands())
+def test_a_command_is_one_of_awss(command: str) -> None:
+    """Service, operation and options are those that botocore knows, and no required one is missing."""
+    service, name, *rest = shlex.split(command)
+    model = get_session().get_service_model(service)
+    operations = {xform_name(one, "-"): one for one in model.operation_names}
+    shape = model.operation_model(operations[name]).input_shape
+    # --endpoint would be short for --endpoint-url: the AWS CLI gives this one another name.
+    given = {word[2:].replace("notification-endpoint", "endpoint") for word in rest if word.startswith("--")}
+    assert given <= {xform_name(member, "-") for member in shape.members}
+    assert given >= {xform_name(member, "-") for member in shape.required_members}
+
+
+def test_there_are_commands() -> None:
+    assert len(aws_commands()) == 5
