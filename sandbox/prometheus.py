@@ -39,9 +39,14 @@ class Prometheus:
     """A running server that takes remote writes; a context manager. Nothing it stores outlives it."""
 
     def __init__(
-        self, *, out_of_order_window: str = "1h", path: str | None = None, arguments: Sequence[str] = ()
+        self,
+        *,
+        out_of_order_window: str = "1h",
+        path: str | None = None,
+        arguments: Sequence[str] = (),
+        rules: str = "",
     ) -> None:
-        """`arguments` are added to its command line."""
+        """`arguments` are added to its command line; `rules` is the text of a rule file."""
         self._arguments = arguments
         binary = path or find()
         if binary is None:
@@ -49,6 +54,9 @@ class Prometheus:
         self._binary = binary
         self._home = tempfile.TemporaryDirectory(prefix="prometheus-")
         config = f"storage:\n  tsdb:\n    out_of_order_time_window: {out_of_order_window}\n"
+        if rules:
+            config += "rule_files: [rules.yml]\n"
+            Path(self._home.name, "rules.yml").write_text(rules)
         Path(self._home.name, "prometheus.yml").write_text(config)
         started = start(self._launch, lambda port: answers(f"http://127.0.0.1:{port}/-/ready"), READY_SECONDS)
         if started is None:
@@ -74,6 +82,10 @@ class Prometheus:
     def exemplars(self, expression: str, start: float, end: float) -> list[dict[str, Any]]:
         """The exemplars of the series that an expression selects, series by series."""
         return list(self._get("query_exemplars", {"query": expression, "start": str(start), "end": str(end)}))
+
+    def rules(self) -> list[dict[str, Any]]:
+        """Every rule with its state, health and last evaluation, as /api/v1/rules tells them."""
+        return [rule for group in self._get("rules", {})["groups"] for rule in group["rules"]]
 
     def close(self) -> None:
         stop(self._process)

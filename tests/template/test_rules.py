@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from fnmatch import fnmatch
 from typing import Any
 
 import pytest
 import yaml
+from botocore.session import get_session
 
 from tests.rig import rules_block
 from tests.rig.grants import WORKSPACES
-from tests.rig.stack import StackOf
+from tests.rig.stack import ROOT, StackOf
 
 WIKI = "https://wiki.example.com/runbooks"
 MAX_BYTES = 1_000_000  # AMP, quotas: "Rule group namespace definition file size"
@@ -58,3 +61,17 @@ def test_their_name_is_the_stacks_own_and_fits(stack_of: StackOf) -> None:
         "application": "lambda-remote-write",
         "stack": "metrics",
     }
+
+
+def test_the_statement_for_deployers_names_what_cloudformation_does(stack_of: StackOf) -> None:
+    """It creates, reads, changes, tags and deletes the namespace."""
+    text = (ROOT / "docs" / "rules.md").read_text().partition("```json\n")[2].partition("```")[0]
+    statement = json.loads(text)
+    service = get_session().get_service_model("amp")
+    of_namespaces = {name for name in service.operation_names if name.endswith(("RuleGroupsNamespace", "Resource"))}
+    assert {action.removeprefix("aps:") for action in statement["Action"]} == of_namespaces
+    workspace, namespace = statement["Resource"]
+    assert workspace == "arn:aws:aps:REGION:ACCOUNT:workspace/WORKSPACE"
+    prefix, _, name = namespace.rpartition("/")
+    assert prefix == "arn:aws:aps:REGION:ACCOUNT:rulegroupsnamespace/WORKSPACE"
+    assert fnmatch(rules_of(stack_of)["Name"], name)
