@@ -225,6 +225,7 @@ def test_a_command_is_one_of_awss(command: str) -> None:
     model = get_session().get_service_model(service)
     operations = {xform_name(one, "-"): one for one in model.operation_names}
     shape = model.operation_model(operations[name]).input_shape
+    assert shape
     # --endpoint would be short for --endpoint-url: the AWS CLI gives this one another name.
     given = {word[2:].replace("notification-endpoint", "endpoint") for word in rest if word.startswith("--")}
     assert given <= {xform_name(member, "-") for member in shape.members}

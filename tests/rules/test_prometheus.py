@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from lambda_remote_write.environment import Environment
 from sandbox.api import Api
 from sandbox.process import wait_until
 from sandbox.prometheus import Prometheus
-from sandbox.server import Answer
+from sandbox.server import Answer, Request
 from tests.rig.delivery import ENVIRONMENT, Clock, no_session
 from tests.rig.needs import Peer
 from tests.rig.push import config_text, job, run
@@ -42,7 +43,7 @@ class World:
         orders["metrics"].append(orders["metrics"][0] | {"name": "orders_total", "value": "amount"})
         pages = [{"instance": name, "__metrics_path__": f"/{name}"} for name in ("a", "b", "c", "d")]
         for page in pages:
-            api.serve(page["__metrics_path__"], lambda _, name=page["instance"]: self._page(name))
+            api.serve(page["__metrics_path__"], partial(self._page, page["instance"]))
         address = api.url.removeprefix("http://")
         nodes = {"job_name": "nodes", "static_configs": [{"targets": [address], "labels": page} for page in pages]}
         endpoint = {"name": "prometheus", "url": server.write_url}
@@ -57,7 +58,7 @@ class World:
         record = {"id": "a", "value": 1, amount: 1, "at": self.clock.now_ms()}
         return Answer.json([record]) if is_up else Answer(status=503)
 
-    def _page(self, name: str) -> Answer:
+    def _page(self, name: str, _: Request) -> Answer:
         if self.are_faults_on and name in "ab":
             return Answer(status=503)
         return Answer(body=b"requests_total 1\n", headers={"Content-Type": "text/plain; version=0.0.4"})
