@@ -19,7 +19,7 @@ from lambda_remote_write.config.env_vars import read_env_vars
 from lambda_remote_write.config.schema import Config
 from lambda_remote_write.config.sd_configs import FileSd
 from lambda_remote_write.config.yaml_reader import ConfigError
-from lambda_remote_write.config_source import Unreadable, not_loaded, problems_json
+from lambda_remote_write.config_source import Loaded, Unreadable, not_loaded, problems_json
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.discovery import static_groups
 from lambda_remote_write.environment import Environment
@@ -35,6 +35,7 @@ from lambda_remote_write.store import StoreError
 
 from .print_plan import print_plan, state
 from .run.runner import Runner
+from .run.web.listen import NotListening, listen_address
 from .terminal import Parser, clock, counted, refuse, say_json
 from .terminal import say as print  # noqa: A004 - nothing here is printed in another way
 
@@ -100,6 +101,7 @@ def _add_arguments(name: str, add: Callable[..., object]) -> None:
     if name == "run":
         helps = "names this process in the spool, where its entries are under run-NAME (default: the host name)"
         add("--name", type=process_name, metavar="NAME", help=helps)
+        _add_web_arguments(add)
     if name == "spool":
         does = "list (the default); show: print as exposition text; export: write as OpenMetrics; delete; drain: send"
         choices = ("list", "show", "export", "delete", "drain")
@@ -119,6 +121,22 @@ def _add_arguments(name: str, add: Callable[..., object]) -> None:
         add("--job", dest="jobs", action="append", metavar="NAME", help="run only this job; may be repeated")
     if name in ("plan", "push", "spool"):
         add("--timeout", type=seconds, default=60.0, metavar="SECONDS", help="of the whole command (default: 60)")
+
+
+def _add_web_arguments(add: Callable[..., object]) -> None:
+    """As Prometheus has them."""
+    helps = (
+        "listen here for /metrics, /-/healthy, /-/ready, /-/reload and the status page (default: do not listen); "
+        ":9091 is reached from this machine only, 0.0.0.0:9091 from others too"
+    )
+    add("--web.listen-address", dest="web_address", type=listen_address, metavar="ADDRESS", help=helps)
+    helps = "let POST and PUT to /-/reload read the config again"
+    add("--web.enable-lifecycle", dest="web_lifecycle", action="store_true", help=helps)
+    helps = (
+        "show the status page, and reload, under this host name too; IP addresses and localhost are allowed; may be "
+        "repeated"
+    )
+    add("--web.allowed-host", dest="web_hosts", action="append", default=[], metavar="NAME", help=helps)
 
 
 def shards(text: str) -> int:
@@ -281,9 +299,13 @@ def _waiting_shards(config: Config, dependencies: Dependencies) -> list[Shard]:
 
 def _run(options: argparse.Namespace, dependencies: Dependencies) -> int:
     """Raises ConfigError and Unreadable when the config is bad from the start."""
+    if options.web_address is None and (options.web_lifecycle or options.web_hosts):
+        refuse("--web.enable-lifecycle and --web.allowed-host need --web.listen-address", as_json=options.json)
+        return _BAD
 
-    def load() -> Config:
-        return dependencies.config_source(options.config, has_schedule=False).load().config
+    def load() -> Loaded:
+        is_shown = options.web_address is not None
+        return dependencies.config_source(options.config, has_schedule=False, keeps_documents=is_shown).load()
 
     def say(message: str) -> None:
         time_of_day = clock(dependencies.now_ms(), "milliseconds")
@@ -293,7 +315,17 @@ def _run(options: argparse.Namespace, dependencies: Dependencies) -> int:
     name = options.name or re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:100]
     runner = Runner(load, options.config, name, dependencies, say)
     runner.obey_signals()
-    return runner.run()
+    if options.web_address is None:
+        return runner.run()
+    from .run.web import serve  # only here: it imports prometheus_client
+
+    web_options = serve.WebOptions(options.web_lifecycle, options.web_hosts)
+    try:
+        with serve.serving(runner, options.web_address, web_options, say):
+            return runner.run()
+    except NotListening as error:
+        refuse(str(error), as_json=options.json)
+        return _BAD
 
 
 _COMMANDS: dict[str, tuple[Callable[..., int], str]] = {

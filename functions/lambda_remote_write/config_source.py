@@ -7,14 +7,14 @@ stays in use.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from .aws.s3 import S3
 from .config import go_glob
-from .config.load import Include, parse_config
+from .config.load import Document, Include, parse_config
 from .config.schema import Config
 from .config.yaml_reader import ConfigError
 from .deadline import DeadlineExceeded, call_until
@@ -36,12 +36,14 @@ class Unreadable(Exception):
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """The config in use, and what is wrong with a newer one that is not. `pinned` is a version that can be had again
-    when the newest is bad, "" where old ones are not kept."""
+    when the newest is bad, "" where old ones are not kept. `documents` are the files that were read, where they are
+    kept."""
 
     config: Config
     version: str
     refused: str = ""
     pinned: str = ""
+    documents: Sequence[Document] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +64,12 @@ class ConfigSource:
         session: Callable[[str, str], Any],
         *,
         has_schedule: bool = True,
+        keeps_documents: bool = False,
     ) -> None:
         """`session(profile, region)` makes a boto3 session. Without a schedule, no warning is about it."""
         self.location = location or str(PACKAGED)
         self._env_vars, self._objects, self._session, self._has_schedule = env_vars, objects, session, has_schedule
+        self._keeps_documents = keeps_documents
         self._loaded: Loaded | None = None
         self._ssm: Any = None  # made once: that costs more than asking
 
@@ -83,12 +87,13 @@ class ConfigSource:
             if fetched is None and last:
                 return last
             found = fetched or _ConfigText("", "")
-            config = self._parsed(found.text, self.location, self._include())
+            documents = list[Document]() if self._keeps_documents else None
+            config = self._parsed(found.text, self.location, self._include(), documents)
         except (ConfigError, Unreadable) as error:
             if last is None:
                 raise
             return replace(last, refused=_refused(error))
-        self._loaded = Loaded(config, found.version, pinned=found.pinned)
+        self._loaded = Loaded(config, found.version, pinned=found.pinned, documents=documents or ())
         return self._loaded
 
     def load_pinned(self, pinned: str, newer: Exception, deadline: float = float("inf")) -> Loaded:
@@ -99,8 +104,11 @@ class ConfigSource:
         self._loaded = Loaded(config, "", pinned=pinned)
         return replace(self._loaded, refused=_refused(newer))
 
-    def _parsed(self, text: str, place: str, include: Include | None = None) -> Config:
-        return parse_config(text, place, self._env_vars, include, has_schedule=self._has_schedule)
+    def _parsed(
+        self, text: str, place: str, include: Include | None = None, documents: list[Document] | None = None
+    ) -> Config:
+        has_schedule = self._has_schedule
+        return parse_config(text, place, self._env_vars, include, has_schedule=has_schedule, documents=documents)
 
     def _pinned_text(self, pinned: str, until: float) -> str:
         if self.location.startswith("ssm:"):

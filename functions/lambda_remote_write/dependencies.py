@@ -106,6 +106,15 @@ class Dependencies:
         is_bucket = location.startswith("s3://")
         return PunctualStore(S3Store(self.objects, location) if is_bucket else DirectoryStore(location))
 
-    def config_source(self, location: str = "", *, has_schedule: bool = True) -> ConfigSource:
+    def config_source(
+        self, location: str = "", *, has_schedule: bool = True, keeps_documents: bool = False
+    ) -> ConfigSource:
         place = location or self.env_vars.get("PUSHER_CONFIG", "")
-        return ConfigSource(place, self.env_vars, self.objects, self.session, has_schedule=has_schedule)
+        return ConfigSource(
+            place,
+            self.env_vars,
+            self.objects,
+            self.session,
+            has_schedule=has_schedule,
+            keeps_documents=keeps_documents,
+        )

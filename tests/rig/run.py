@@ -32,7 +32,7 @@ class Process:
         self._thread.start()
 
     def _load(self) -> Any:
-        return self._dependencies.config_source(str(self.path), has_schedule=False).load().config
+        return self._dependencies.config_source(str(self.path), has_schedule=False).load()
 
     def reload(self, config: Mapping[str, Any] | str) -> None:
         write(self.path, config)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 
 from lambda_remote_write.config.scalars import print_duration
 from lambda_remote_write.model.delivery import Outcome
 from lambda_remote_write.model.reason_counts import ReasonCounts
 from lambda_remote_write.remote_write.client import WriteResponse
 from lambda_remote_write.remote_write.retryable import classify, meaning
+from lambda_remote_write.scrape.schedule import wall_clock_ms
 
 _AGAIN_SECONDS = 60.0
 _FAILING_SECONDS = 2.0  # a retry that helps at once is not worth a line
@@ -21,24 +23,51 @@ _AWAY = (Outcome.UNAVAILABLE, Outcome.MISCONFIGURED)
 Say = Callable[[str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class AttemptCounts:
+    """Attempts to send requests of one endpoint: how many were answered, by status (0 for no answer), how many were
+    not the first of their request, and when one was accepted last (milliseconds, 0 for never)."""
+
+    answers: Mapping[int, int]
+    retries: int = 0
+    last_success_ms: int = 0
+
+    def with_attempt(self, attempt: int) -> AttemptCounts:
+        return replace(self, retries=self.retries + 1) if attempt > 1 else self
+
+    def with_answer(self, status: int, now_ms: int) -> AttemptCounts:
+        answers = {**self.answers, status: self.answers.get(status, 0) + 1}
+        is_accepted = bool(status) and classify(status) is Outcome.ACCEPTED
+        return AttemptCounts(answers, self.retries, now_ms if is_accepted else self.last_success_ms)
+
+
 class ReceiverWatch:
     """Says when an endpoint takes nothing, and when it takes samples again. Safe for several threads."""
 
-    def __init__(self, name: str, say: Say, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._name, self._say, self._monotonic = name, say, monotonic
+    def __init__(
+        self,
+        name: str,
+        say: Say,
+        monotonic: Callable[[], float] = time.monotonic,
+        now_ms: Callable[[], int] = wall_clock_ms,
+    ) -> None:
+        self._name, self._say, self._monotonic, self._now_ms = name, say, monotonic, now_ms
+        self._counts = AttemptCounts({})
         self._since: float | None = None  # when the first request that was not taken went out
         self._said_at: float | None = None
         self._why = ""
         self._lock = threading.Lock()
 
-    def asked(self) -> None:
+    def asked(self, attempt: int = 1) -> None:
         """A request goes out."""
         with self._lock:
+            self._counts = self._counts.with_attempt(attempt)
             if self._since is None:
                 self._since, self._why = self._monotonic(), ""
 
     def answered(self, response: WriteResponse) -> None:
         with self._lock:
+            self._counts = self._counts.with_answer(response.status, self._now_ms())
             if not response.status:
                 self._why = response.message
             elif classify(response.status) in _AWAY:
@@ -51,6 +80,17 @@ class ReceiverWatch:
         if self._said_at is not None and self._since is not None:
             self._say(f"{self._name}: takes samples again, after {_seconds(self._monotonic() - self._since)}")
         self._since = self._said_at = None
+
+    def counts(self) -> AttemptCounts:
+        """What was counted since the process started."""
+        return self._counts
+
+    def problem(self) -> str:
+        """Why the receiver takes nothing at present, "" while it does."""
+        with self._lock:
+            if self._since is None or not self._why:
+                return ""
+            return f"takes nothing, for {_seconds(self._monotonic() - self._since)}: {self._why}"
 
     def look(self, waiting: str) -> None:
         """To be called every second; `waiting` tells what waits for the endpoint."""

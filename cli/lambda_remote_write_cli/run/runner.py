@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from enum import Enum, auto
+from concurrent.futures import Future
+from functools import partial
 
 from lambda_remote_write import __version__
 from lambda_remote_write.config.scalars import print_duration
-from lambda_remote_write.config.schema import Config
 from lambda_remote_write.config.yaml_reader import ConfigError, shown_url
-from lambda_remote_write.config_source import Unreadable, not_loaded
+from lambda_remote_write.config_source import Loaded, Unreadable, not_loaded
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.environment import Environment
 from lambda_remote_write.spool.spool import ALL_SHARDS, Spool
 from lambda_remote_write.state.shards import Shard
 
-from .messages import Problems, Say
+from .messages import Problems, Say, bug
 from .scraping import Scraping
 from .sender import Sender, Tools
+from .status import ProcessStatus, ReloadStatus
 
 FLUSH_SECONDS = 60.0  # after a signal, as Prometheus's flush deadline
 _DISCOVER_SECONDS = 5.0  # how often discovery is looked at; each mechanism keeps its own refresh_interval
@@ -33,9 +35,18 @@ _LISTED = 10  # jobs and endpoints in a message
 _IDLE_SECONDS = 0.5  # the longest that the main loop sleeps
 
 
-class _Order(Enum):
-    STOP = auto()
-    RELOAD = auto()
+_STOPPING = "the process is stopping"
+
+
+class _Reload:
+    """An order to read the config again. `refusal` becomes why it was refused, "" when it is in use."""
+
+    def __init__(self) -> None:
+        self.refusal = Future[str]()
+
+
+_Order = _Reload | None
+"""None is the order to stop."""
 
 
 class Runner:
@@ -44,7 +55,7 @@ class Runner:
 
     def __init__(
         self,
-        load: Callable[[], Config],
+        load: Callable[[], Loaded],
         place: str,
         name: str,
         dependencies: Dependencies,
@@ -54,8 +65,11 @@ class Runner:
         """Raises ConfigError and Unreadable."""
         self._load, self._place, self._dependencies, self._say = load, place, dependencies, say
         self._flush_seconds = flush_seconds
-        self._shard = Shard(label=f"run-{name}")
-        environment = Environment(load(), dependencies, gap_backfill=True, shard=self._shard)
+        self._name, self._shard = name, Shard(label=f"run-{name}")
+        self._loaded = load()
+        self._started_ms = dependencies.now_ms()
+        self._reload = ReloadStatus(self._started_ms)
+        environment = Environment(self._loaded.config, dependencies, gap_backfill=True, shard=self._shard)
         self._scraping = Scraping(environment, dependencies, say)
         self._tools = Tools(dependencies.now_ms, say, self._scraping.lost)
         self._scraping.senders = [
@@ -65,12 +79,22 @@ class Runner:
         self._problems = Problems(say)
         self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()  # which a signal may fill at any moment
         self._stopped = threading.Event()
+        self._is_started = self._is_stopping = False
 
     def stop(self) -> None:
-        self._orders.put(_Order.STOP)
+        self._is_stopping = True
+        self._orders.put(None)
 
-    def reload(self) -> None:
-        self._orders.put(_Order.RELOAD)
+    def reload(self) -> Future[str]:
+        """Has the config read again. The result says why it was refused, "" when it is in use."""
+        order = _Reload()
+        self._orders.put(order)
+        return order.refusal
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it scrapes and sends: it has started, and was not asked to stop."""
+        return self._is_started and not self._is_stopping
 
     def obey_signals(self) -> None:
         """SIGINT and SIGTERM stop it, SIGHUP makes it read the config again. To be called in the main thread."""
@@ -88,6 +112,7 @@ class Runner:
         watching = [threading.Thread(target=act, daemon=True) for act in (self._discover_again, self._watch)]
         for thread in watching:
             thread.start()
+        self._is_started = True
         self._obey()
         self._flush()
         for thread in watching:
@@ -105,9 +130,52 @@ class Runner:
                 order = self._orders.get(timeout=limit)
             except queue.Empty:
                 continue
-            if order is _Order.STOP:
+            if order is None:
                 return
-            self._problems.guard("the new config", self._read_again)
+            self._problems.guard("the new config", partial(self._obey_reload, order))
+
+    def _obey_reload(self, order: _Reload) -> None:
+        try:
+            refusal = self._read_again()
+        except Exception as error:
+            refusal = bug(error)
+            raise
+        finally:
+            success_ms = self._reload.success_ms if refusal else self._dependencies.now_ms()
+            self._reload = ReloadStatus(success_ms, refusal)
+            order.refusal.set_result(refusal)
+
+    def _refuse_reloads(self) -> None:
+        """Answers those that came with the order to stop, or after it."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                if order := self._orders.get_nowait():
+                    order.refusal.set_result(_STOPPING)
+
+    def status(self) -> ProcessStatus:
+        """Where it stands now. May be called by any thread, and holds up none."""
+        scraping, masked = self._scraping, self._dependencies.secrets.mask
+        environment = scraping.environment
+        return ProcessStatus(
+            version=__version__,
+            name=self._name,
+            place=self._place,
+            started_ms=self._started_ms,
+            now_ms=self._dependencies.now_ms(),
+            is_ready=self.is_ready,
+            targets=scraping.targets(),
+            jobs=scraping.jobs(),
+            endpoints=[sender.status() for sender in self._senders_by_name().values()],
+            warnings=[*map(masked, scraping.warnings())],
+            reload=self._reload,
+            documents=self._loaded.documents,
+            cached_series=len(environment.series),
+        )
+
+    def _senders_by_name(self) -> dict[str, Sender]:
+        """The sender of each endpoint; one that is flushing counts for a name that no other has."""
+        alive = [sender for sender in self._flushing if sender.is_alive()]
+        return {sender.endpoint_name: sender for sender in [*alive, *self._scraping.senders]}
 
     # what it says of itself
 
@@ -171,21 +239,25 @@ class Runner:
 
     # the config again, and the end
 
-    def _read_again(self) -> None:
-        """A good config takes over what the one before it knows; a bad one changes nothing."""
+    def _read_again(self) -> str:
+        """A good config takes over what the one before it knows; a bad one changes nothing. Returns why it is
+        refused."""
         try:
-            config = self._load()
+            loaded = self._load()
         except (ConfigError, Unreadable) as error:
-            self._say(f"the new config is refused, the old one stays: {not_loaded(self._place, error)}")
-            return
+            refusal = not_loaded(self._place, error)
+            self._say(f"the new config is refused, the old one stays: {refusal}")
+            return refusal
         scraping = self._scraping
         with scraping.lock:
             environment = Environment(
-                config, self._dependencies, before=scraping.environment, gap_backfill=True, shard=self._shard
+                loaded.config, self._dependencies, before=scraping.environment, gap_backfill=True, shard=self._shard
             )
             scraping.take_over(environment, self._senders_for(environment))
+        self._loaded = loaded
         self._say_started("the config was read again. ")
         scraping.discover()
+        return ""
 
     def _senders_for(self, environment: Environment) -> list[Sender]:
         """The senders that are known go on, new endpoints get one, the others flush and end."""
@@ -207,6 +279,7 @@ class Runner:
 
     def _flush(self) -> None:
         self._stopped.set()
+        self._refuse_reloads()
         self._scraping.finish(_LAST_SCRAPES_SECONDS)
         waiting = sum(len(sender.queue) for sender in self._all_senders())
         self._say(f"flushing {waiting} samples, at most {self._flush_seconds:.0f} s")

@@ -7,7 +7,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
+from lambda_remote_write.config.schema import JsonJob
+from lambda_remote_write.config.yaml_reader import shown_url
 from lambda_remote_write.deadline import ConcurrencyLimiter
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.environment import Environment
@@ -21,9 +24,11 @@ from lambda_remote_write.scrape import collect
 from lambda_remote_write.scrape.schedule import Tick
 from lambda_remote_write.state.state import State
 
+from .last_scrapes import LastScrapes
 from .messages import Problems, Say, bug
 from .schedule import ClockWatch, Schedule
 from .sender import Sender
+from .status import JobStatus, TargetState, TargetStatus
 
 _DISCOVERY_SECONDS = 15.0  # of which discovery gets a third
 _GAP_SECONDS = 60.0  # for a scrape that backfills a gap, where its interval is shorter
@@ -83,6 +88,7 @@ class Scraping:
         self._down, self._discovery, self._dropped = Problems(say), Problems(say), Problems(say)
         self._failed, self._skipped = Problems(say), Problems(say)
         self._notes: dict[str, list[str]] = {}  # of each source's last scrape
+        self._last = LastScrapes()
         self._busy: set[str] = set()  # keys of sources that are being scraped, or wait for their turn
         self._limiter = ConcurrencyLimiter[_Due]()
         self._is_ending = False
@@ -126,7 +132,51 @@ class Scraping:
                 self._discovery.note(pool.job.job_name, "discovery", "; ".join(pool.messages()))
             keys = {source.key for source in environment.sources()}
             self._down.keep(keys)
+            self._last.keep(keys)
             self._notes = {key: notes for key, notes in self._notes.items() if key in keys}
+
+    def targets(self) -> list[TargetStatus]:
+        """Every target and its last scrape."""
+        return [self._target(source) for source in self.environment.sources()]
+
+    def _target(self, source: collect.Scraper) -> TargetStatus:
+        target, last = source.target, self._last.of(source)
+        found = TargetStatus(source.name, shown_url(target.url), target.labels, isinstance(target.job, JsonJob))
+        if last is None:
+            return found
+        return replace(
+            found,
+            state=TargetState.DOWN if last.error else TargetState.UP,
+            error=last.error,
+            scraped_ms=last.started_ms,
+            duration_seconds=last.duration_seconds,
+            samples=last.samples,
+            failed=last.failed,
+        )
+
+    def jobs(self) -> list[JobStatus]:
+        """Every job of the config."""
+        return [
+            JobStatus(
+                name=pool.job.job_name,
+                is_json=isinstance(pool.job, JsonJob),
+                interval_ms=pool.job.scrape_interval_ms,
+                targets=len(pool.scrapers),
+                dropped_targets=len(pool.targets.dropped),
+                scrapes=self._last.scrapes(pool.job.job_name),
+                failed_scrapes=self._last.failed(pool.job.job_name),
+                is_discovery_failing=bool(pool.warnings),
+                messages=pool.messages(),
+            )
+            for pool in self.environment.pools
+        ]
+
+    def warnings(self) -> list[str]:
+        """What there is to say of the config and of the spool now."""
+        environment = self.environment
+        of_state = [one for one in (environment.state.problem, environment.progress.warning) if one]
+        of_spool = environment.spool_state.warnings() if environment.spool_state else []
+        return [*environment.config.warnings, *of_state, *of_spool]
 
     def lost(self, endpoint: EndpointState, requests: Sequence[WriteRequest]) -> None:
         """Samples that are lost have not been sent: the same record may come again, and a gap is requested again."""
@@ -147,6 +197,8 @@ class Scraping:
             self._scrape(source, environment)
         except Exception as error:
             self._say(f"{source.name} {source.instance}: a scrape is lost: {bug(error)}")
+            with self.lock:
+                self._last.record_bug(source, bug(error), self._dependencies.now_ms())
         finally:
             self._busy.discard(source.key)
             self._start(self._limiter.release(source.host))
@@ -159,6 +211,7 @@ class Scraping:
                 self._schedule.again(source.key)  # the config has changed meanwhile
                 return
             scrape = collect.to_scrape(source, fetched, self.environment.next_run(), self._dependencies.now_ms())
+            self._last.record(source, scrape)
             self._put([scrape])
             self._tell(source, scrape)
             self.environment.finish_run(busy=self._busy - {source.key})
@@ -186,7 +239,7 @@ class Scraping:
         for endpoint, sender in zip(self.environment.endpoints, self.senders, strict=True):
             dropped = ReasonCounts()
             ordered, _ = batch.ordered_for(endpoint, dropped, self._dependencies.now_ms())
-            sender.put(self._number, ordered, batch.metadata, _MAX_FAMILIES)
+            sender.put(self._number, ordered, dropped, batch.metadata, _MAX_FAMILIES)
             self._tell_dropped(f"{sender.endpoint_name}: {scrapes[0].job}", dropped)
         with_backfill = {job.job_name for job in self.environment.config.json_jobs if job.backfill}
         for scrape in scrapes:

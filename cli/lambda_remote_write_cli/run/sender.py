@@ -9,8 +9,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from lambda_remote_write.config.yaml_reader import shown_url
 from lambda_remote_write.model.delivery import Delivery, PendingRequest, WriteRequest
 from lambda_remote_write.model.drop_reasons import DropReason
+from lambda_remote_write.model.reason_counts import ReasonCounts
 from lambda_remote_write.model.samples import Metadata, Samples
 from lambda_remote_write.remote_write import request_size, send
 from lambda_remote_write.remote_write.batches import MetadataRequests, protocol_of
@@ -20,6 +22,8 @@ from lambda_remote_write.spool.drain import SpoolDrain, SpoolState
 from lambda_remote_write.spool.spool import RunId
 
 from .messages import LossLog, ReceiverWatch, Say, bug
+from .sample_counts import SampleCounts
+from .status import EndpointStatus
 from .waiting import SampleQueue
 
 NEVER = 1e9  # monotonic seconds; no process lives that long
@@ -97,7 +101,8 @@ class Sender(threading.Thread):
         self.endpoint_name = name
         self.metadata: dict[str, Metadata] = {}  # by metric
         self.queue = SampleQueue(endpoint.config.queue, tools.monotonic)
-        self.watch = ReceiverWatch(name, tools.say, tools.monotonic)
+        self.watch = ReceiverWatch(name, tools.say, tools.monotonic, tools.now_ms)
+        self.counts = SampleCounts()
         self.losses = LossLog(name, tools.say, tools.monotonic)
         self._spool_state, self._tools, self._after = spool_state, tools, after
         self._route = _Route(endpoint, Patience(tools.monotonic))
@@ -107,8 +112,12 @@ class Sender(threading.Thread):
 
     # from other threads
 
-    def put(self, number: int, samples: Samples, metadata: Sequence[Metadata], most: int) -> None:
-        """Adds a scrape's samples, and its metadata to what is known of `most` families."""
+    def put(
+        self, number: int, samples: Samples, dropped: ReasonCounts, metadata: Sequence[Metadata], most: int
+    ) -> None:
+        """Adds a scrape's samples, counts those that were `dropped` before, and adds its metadata to what is known of
+        `most` families."""
+        self.counts.collected(len(samples), dropped)
         known = self.metadata | {one.name: one for one in metadata}
         self.metadata = dict(list(known.items())[-most:])  # anew, because the sender reads it
         self.queue.put(number, samples, keeps_all=self._spool_state is not None)
@@ -135,8 +144,34 @@ class Sender(threading.Thread):
     def look(self) -> None:
         """Says what there is to say; to be called every second."""
         self.watch.look(self.waiting())
-        self.losses.add("dropped", self.queue.take_dropped())
+        self._record_queue_full()
         self.losses.look()
+
+    def _record_queue_full(self) -> None:
+        dropped = self.queue.take_dropped()
+        self.losses.add("dropped", dropped)
+        self.counts.add("dropped", dropped)
+
+    def status(self) -> EndpointStatus:
+        """Where the endpoint stands now."""
+        self._record_queue_full()
+        config, spool_state = self._route.endpoint.config, self._spool_state
+        entries, oldest_entry_ms = spool_state.waiting_entries(self.endpoint_name) if spool_state else (0, 0)
+        return EndpointStatus(
+            name=self.endpoint_name,
+            url=shown_url(config.url),
+            senders=int(self.is_alive()),
+            queue_samples=len(self.queue),
+            queue_capacity=self.queue.capacity,
+            queue_oldest_ms=self.queue.oldest_ms,
+            has_spool=spool_state is not None,
+            spool_entries=entries,
+            spool_oldest_ms=oldest_entry_ms,
+            samples=self.counts.by_outcome(),
+            bytes_sent=self.counts.bytes_sent,
+            attempts=self.watch.counts(),
+            problem=self.watch.problem(),
+        )
 
     def waiting(self) -> str:
         in_spool = " besides those in the spool" if self._spool_state is not None and self._may_have_backlog else ""
@@ -152,7 +187,7 @@ class Sender(threading.Thread):
             self._survive(partial(self._send, samples), len(samples))
             self.queue.finished()
             self._survive(self._spill, 0)
-        self.losses.add("dropped", self.queue.take_dropped())
+        self._record_queue_full()
         self.losses.look(is_end=True)
 
     def _most(self) -> int:
@@ -165,6 +200,9 @@ class Sender(threading.Thread):
             act()
         except Exception as error:
             self._tools.say(f"{self.endpoint_name}: {samples} samples lost: {bug(error)}")
+            lost = ReasonCounts()
+            lost.add(DropReason.NO_RESULT, bug(error), samples)
+            self.counts.add("undelivered", lost)
 
     def _drain_at_start(self) -> None:
         accounting = Delivery(self.endpoint_name)
@@ -307,6 +345,7 @@ class Sender(threading.Thread):
         self._report(accounting)
 
     def _report(self, accounting: Delivery) -> None:
+        self.counts.delivered(accounting)
         for fate in ("rejected", "undelivered", "dropped", "spooled"):
             self.losses.add(fate, getattr(accounting, fate))
         self.losses.look()

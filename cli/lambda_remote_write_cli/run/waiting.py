@@ -6,11 +6,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 from lambda_remote_write.config.schema import QueueConfig
 from lambda_remote_write.model.drop_reasons import DropReason
 from lambda_remote_write.model.reason_counts import ReasonCounts
 from lambda_remote_write.model.samples import Samples
+
+
+class _Part(NamedTuple):
+    """The samples of a scrape; the oldest one's time in milliseconds."""
+
+    number: int
+    samples: Samples
+    oldest_ms: int
 
 
 class SampleQueue:
@@ -19,8 +28,8 @@ class SampleQueue:
 
     def __init__(self, config: QueueConfig, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._config, self._monotonic = config, monotonic
-        self._parts: deque[tuple[int, Samples]] = deque()
-        self._count = self._in_flight = 0
+        self._parts: deque[_Part] = deque()
+        self._count = self._in_flight = self._oldest_in_flight_ms = 0
         self._last_number = self._first_in_flight = 0
         self._send_at = monotonic() + self._deadline_seconds
         self._is_closed = False
@@ -35,6 +44,19 @@ class SampleQueue:
     def _max_samples(self) -> int:
         return self._config.capacity * self._config.max_shards
 
+    @property
+    def capacity(self) -> int:
+        """How many samples fit."""
+        with self._changed:
+            return self._max_samples
+
+    @property
+    def oldest_ms(self) -> int:
+        """The time of the oldest sample that is not finished, in milliseconds; 0 when none waits."""
+        with self._changed:
+            oldest_ms = [part.oldest_ms for part in self._parts]
+            return min([*oldest_ms, *([self._oldest_in_flight_ms] if self._in_flight else [])], default=0)
+
     def __len__(self) -> int:
         """The samples that are not finished, those of the batch that is being sent included."""
         with self._changed:
@@ -44,7 +66,7 @@ class SampleQueue:
     def finished_number(self) -> int:
         """Every part up to this number is finished."""
         with self._changed:
-            oldest = self._first_in_flight or (self._parts[0][0] if self._parts else 0)
+            oldest = self._first_in_flight or (self._parts[0].number if self._parts else 0)
             return oldest - 1 if oldest else self._last_number
 
     # putting
@@ -55,7 +77,7 @@ class SampleQueue:
             self._last_number = number
             if not samples:
                 return
-            self._parts.append((number, samples))
+            self._parts.append(_Part(number, samples, min(samples.timestamps_ms)))
             self._count += len(samples)
             while not keeps_all and self._has_excess():
                 detail = f"more than {self._max_samples} samples were waiting"
@@ -87,9 +109,10 @@ class SampleQueue:
                 self._changed.wait(left)
             if not self._parts:
                 return None
-            self._first_in_flight, _ = self._parts[0]
+            self._first_in_flight, self._oldest_in_flight_ms = self._parts[0].number, self._parts[0].oldest_ms
             taken, most = Samples(), max(most, self._config.max_samples_per_send)
-            while self._parts and (not taken or len(taken) + len(self._parts[0][1]) <= most):
+            while self._parts and (not taken or len(taken) + len(self._parts[0].samples) <= most):
+                self._oldest_in_flight_ms = min(self._oldest_in_flight_ms, self._parts[0].oldest_ms)
                 taken.extend(self._pop_oldest())
             self._in_flight = len(taken)
             return taken
@@ -129,6 +152,6 @@ class SampleQueue:
         return self._count > self._max_samples and len(self._parts) > 1
 
     def _pop_oldest(self) -> Samples:
-        _, samples = self._parts.popleft()
+        samples = self._parts.popleft().samples
         self._count -= len(samples)
         return samples

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import yaml
 
@@ -19,11 +19,20 @@ from . import (
     unsupported_keys,
 )
 from .schema import NAME_ESCAPING, TICK_MS, Config
-from .yaml_reader import ConfigError, Diagnostics, Problem, Section, compose, is_null, kind_of
+from .yaml_reader import ConfigError, Diagnostics, Problem, ScalarsRead, Section, compose, is_null, kind_of
 
 _ONE_STAR = "a * stands in the last part of a path only"
 Include = Callable[[str], Sequence[tuple[str, str]]]
 """A pattern of `scrape_config_files` -> the names and texts of these files. Raises OSError and ValueError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file of the config as it was read, to be shown by `masked`."""
+
+    file: str
+    node: yaml.MappingNode
+    scalars: ScalarsRead
 
 
 def parse_config(
@@ -33,11 +42,13 @@ def parse_config(
     include: Include | None = None,
     *,
     has_schedule: bool = True,
+    documents: list[Document] | None = None,
 ) -> Config:
     """One config file -> Config.
 
     `env_vars` gives the variables that `external_labels` expand, and AWS_REGION, PUSHER_WORKSPACE, PUSHER_SPOOL
     and PUSHER_TICK; `include` reads the files that it names. Without a schedule (`pusher run`) there is no tick.
+    `documents` gets the files that were read, the config itself first.
     Raises ConfigError with all problems.
     """
     diagnostics = Diagnostics(file)
@@ -45,13 +56,15 @@ def parse_config(
     if not isinstance(node, yaml.MappingNode):
         detail = "the file is empty" if is_null(node) else f"a map of keys is expected at the top, not {kind_of(node)}"
         raise ConfigError([Problem(file, 1, "", f"{detail}; a config has json_configs and remote_write")])
+    if documents is not None:
+        _add_document(documents, node, diagnostics)
     top = Section(node, "", diagnostics)
     tick_ms = _tick_ms(env_vars, diagnostics) if has_schedule else 0
     fallback = global_config.read(top, env_vars, tick_ms)
     taken: set[str] = set()
     jobs = json_configs.read(top, fallback, env_vars, taken)
     scrape_jobs = scrape_configs.read(top, fallback, env_vars, taken)
-    for section in _included(top, include):
+    for section in _included(top, include, documents):
         scrape_jobs += scrape_configs.read(section, fallback, env_vars, taken)
         section.close()
     endpoints = remote_write.read(top, env_vars, fallback.name_validation)
@@ -85,7 +98,12 @@ def _check_rule_files(top: Section) -> None:
             top.problem_at(node, path, f"{node.value!r:.100} is not allowed: {_ONE_STAR}")
 
 
-def _included(top: Section, include: Include | None) -> Iterator[Section]:
+def _add_document(documents: list[Document], node: yaml.MappingNode, diagnostics: Diagnostics) -> None:
+    diagnostics.scalars = ScalarsRead()
+    documents.append(Document(diagnostics.file, node, diagnostics.scalars))
+
+
+def _included(top: Section, include: Include | None, documents: list[Document] | None) -> Iterator[Section]:
     """The files of `scrape_config_files`, each with a `scrape_configs` of its own and nothing else."""
     for index, pattern in enumerate(top.texts("scrape_config_files")):
         key = f"scrape_config_files[{index}]"
@@ -106,6 +124,8 @@ def _included(top: Section, include: Include | None) -> Iterator[Section]:
             diagnostics = Diagnostics(name, top.diagnostics.problems, top.diagnostics.warnings)
             node = compose(text, name, diagnostics)
             if isinstance(node, yaml.MappingNode):
+                if documents is not None:
+                    _add_document(documents, node, diagnostics)
                 yield Section(node, "", diagnostics)
             elif not is_null(node):
                 diagnostics.problem(1, "", f"a map with scrape_configs is expected, not {kind_of(node)}")

@@ -55,12 +55,22 @@ class ConfigError(Exception):
 
 
 @dataclass(slots=True)
+class ScalarsRead:
+    """The nodes of a file by what they were read as: `plain` ones may be shown, `hidden` ones may be or hold a secret.
+    What was read as neither may be anything."""
+
+    plain: set[yaml.ScalarNode] = field(default_factory=set)
+    hidden: set[yaml.ScalarNode] = field(default_factory=set)
+
+
+@dataclass(slots=True)
 class Diagnostics:
     """What reading one file found: problems (fatal together) and warnings."""
 
     file: str
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    scalars: ScalarsRead | None = None  # which may be shown, where that is asked for
 
     def problem(self, line: int, path: str, message: str) -> None:
         if not self.is_full:
@@ -388,6 +398,8 @@ class Section:
         if not isinstance(node, yaml.ScalarNode):
             self.problem(key, f"a single value is expected here, not {kind_of(node)}", node)
             return default
+        if scalars_read := self.diagnostics.scalars:
+            (scalars_read.hidden if hidden else scalars_read.plain).add(node)
         text = "" if is_null(node) else str(node.value)  # what Go reads into a string
         try:
             return convert(text)

@@ -32,9 +32,9 @@ _SPARE_SECONDS = 0.5
 
 
 class Watch(Protocol):
-    """Is called before and after every attempt."""
+    """Is called before and after every attempt; a request's first one has the number 1."""
 
-    def asked(self) -> None: ...
+    def asked(self, attempt: int) -> None: ...
     def answered(self, response: WriteResponse) -> None: ...
 
 
@@ -192,7 +192,7 @@ class _Sender:
         left = self._deadline - self._options.monotonic()
         watch = self._options.watch
         if watch:
-            watch.asked()
+            watch.asked(attempt)
         response = self._client.post(request, attempt, left, renewed=renew)
         if watch:
             watch.answered(response)

@@ -54,6 +54,7 @@ class SpoolState:
     listed: set[str] = field(default_factory=set)  # endpoints whose entries were listed in this environment
     overtaken: set[str] = field(default_factory=set)  # endpoints that got fresh samples before an unknown backlog
     orphaned: dict[str, int] = field(default_factory=dict)  # entries of endpoints that the config does not have
+    waiting: dict[str, list[str]] = field(default_factory=dict)  # entries as far as they were listed, oldest first
 
     @classmethod
     def of(cls, config: SpoolConfig, spool: Spool, state: State, before: SpoolState | None) -> SpoolState:
@@ -73,6 +74,12 @@ class SpoolState:
     def expects_entries(self, endpoint: str) -> bool:
         """Whether memory or the state object says that entries wait."""
         return bool(self.known.get(endpoint)) or self.state.has_backlog(endpoint)
+
+    def waiting_entries(self, endpoint: str) -> tuple[int, int]:
+        """How many entries wait, as far as this environment has listed or written them, and when the run of the oldest
+        one started (milliseconds; 0 when none waits). Asks no store."""
+        keys = self.waiting.get(endpoint, [])[:]
+        return len(keys), started_ms_of(keys[0]) if keys else 0
 
     def find_orphaned(self, endpoints: Collection[str], deadline: float) -> str:
         """Counts the entries of other endpoints than these. Returns why that failed, "" if it did not."""
@@ -126,6 +133,7 @@ class SpoolDrain:
         spool_state.listed.add(self._endpoint)
         spool_state.overtaken.discard(self._endpoint)
         for index, key in enumerate(keys):
+            self._note_waiting([*self._overdue, *keys[index:]])
             if time.monotonic() >= until or not self._drain_one(key, send, until):
                 self._leave_waiting(keys[index:])
                 return False
@@ -143,9 +151,16 @@ class SpoolDrain:
         waiting, left = self._accounting.waiting, [*self._overdue, *keys]
         unlisted = {key for key in self._spool_state.known.get(self._endpoint, ()) if key > self._newest_key}
         self._spool_state.known[self._endpoint] = unlisted | set(left)
+        self._note_waiting(left)
         waiting.entries = len(left)
         if self._overdue or (left and not waiting.oldest_ms):
             waiting.oldest_ms = started_ms_of(left[0])
+
+    def _note_waiting(self, left: Sequence[str]) -> None:
+        """These entries wait, and those that the environment has written since the listing."""
+        known = self._spool_state.known.get(self._endpoint, ())
+        unlisted = sorted(key for key in known if key > self._newest_key and key not in left)
+        self._spool_state.waiting[self._endpoint] = [*left, *unlisted]
 
     def _list_patiently(self, until: float, sending_seconds: float) -> Keys:
         """Lists the entries. If it is unknown whether there are any, a failing store is retried as long as sending can
@@ -326,6 +341,7 @@ class SpoolDrain:
             waiting.oldest_ms = waiting.oldest_ms or min(one.request.oldest_ms for one in left)
             key = self._spool.key(self._endpoint, self._run)
             self._spool_state.known.setdefault(self._endpoint, set()).add(key)
+            self._spool_state.waiting.setdefault(self._endpoint, []).append(key)
         return lost
 
     def _keep_new(self, entry: Entry, part: Delivery) -> list[PendingRequest]:
