@@ -26,17 +26,17 @@ class Process:
         self.lines: list[str] = []
         self.path = folder / "config.yaml"
         self._dependencies = Dependencies({}, now_ms, no_session)
-        self._runner = Runner(self._load, str(self.path), "here", self._dependencies, self.lines.append, flush_seconds)
+        self.runner = Runner(self._load, str(self.path), "here", self._dependencies, self.lines.append, flush_seconds)
         self._status: list[int] = []
-        self._thread = threading.Thread(target=lambda: self._status.append(self._runner.run()), daemon=True)
+        self._thread = threading.Thread(target=lambda: self._status.append(self.runner.run()), daemon=True)
         self._thread.start()
 
     def _load(self) -> Any:
-        return self._dependencies.config_source(str(self.path), has_schedule=False).load()
+        return self._dependencies.config_source(str(self.path), has_schedule=False, keeps_documents=True).load()
 
     def reload(self, config: Mapping[str, Any] | str) -> None:
         write(self.path, config)
-        self._runner.reload()
+        self.runner.reload()
 
     def wait_for(self, is_there: Callable[[], object], what: str) -> None:
         until = time.monotonic() + PATIENCE_SECONDS
@@ -54,7 +54,7 @@ class Process:
         return heard()[0]
 
     def stop(self) -> int:
-        self._runner.stop()
+        self.runner.stop()
         self._thread.join(PATIENCE_SECONDS)
         assert not self._thread.is_alive(), self.lines[-20:]
         return self._status[0] if self._status else -1

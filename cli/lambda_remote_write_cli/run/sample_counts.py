@@ -15,7 +15,7 @@ class SampleCounts:
     rejected + dropped + undelivered + what is in the queue. Safe for several threads."""
 
     def __init__(self) -> None:
-        self._counts = Counter[tuple[str, str]]()
+        self._counts = Counter[tuple[str, str]]({(name, ""): 0 for name in ("collected", "taken", "accepted")})
         self._bytes_sent = 0
         self._lock = threading.Lock()
 

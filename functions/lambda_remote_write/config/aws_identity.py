@@ -25,7 +25,7 @@ def read(
         "secret_key": Secret(literal=secret_key) if secret_key else None,
         "profile": block.text("profile"),
         "role_arn": block.text("role_arn"),
-        "external_id": block.text("external_id"),
+        "external_id": block.hidden("external_id", str) or "",
     }
 
 

@@ -17,9 +17,9 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-_MAX_CONNECTIONS = 16
+MAX_CONNECTIONS = 16
 _MAX_LINE, _MAX_HEAD, _MAX_BODY = 4_096, 16_384, 65_536  # bytes of a request
-_READ_SECONDS = _WRITE_SECONDS = 10.0  # for all of a request, and for all of an answer
+_SECONDS = 10.0  # for all of a request, and for all of an answer
 _POLL_SECONDS = 0.2  # between looks at connections that are overdue
 _LATE_SECONDS = 86_400.0  # while an answer is being made nothing is overdue
 TEXT = "text/plain; charset=utf-8"
@@ -67,11 +67,11 @@ Respond = Callable[[Request], Response]
 
 class Server:
     """Answers what comes to `listener`, until the process ends or `close` is called. `respond` is called in threads of
-    its own, and raises nothing."""
+    its own, and raises nothing. A client has `seconds` for all of its request, and for all of the answer."""
 
-    def __init__(self, listener: socket.socket, respond: Respond) -> None:
+    def __init__(self, listener: socket.socket, respond: Respond, seconds: float = _SECONDS) -> None:
         self.address: tuple[str, int] = listener.getsockname()[:2]
-        self._server = _BoundedServer(listener, respond)
+        self._server = _BoundedServer(listener, respond, seconds)
 
     def start(self) -> None:
         threading.Thread(target=self._server.serve_forever, args=(_POLL_SECONDS,), name="web", daemon=True).start()
@@ -85,10 +85,10 @@ class Server:
 class _BoundedServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
     daemon_threads, block_on_close = True, False
 
-    def __init__(self, listener: socket.socket, respond: Respond) -> None:
+    def __init__(self, listener: socket.socket, respond: Respond, seconds: float) -> None:
         super().__init__(listener.getsockname()[:2], _Handler, bind_and_activate=False)
         self.socket.close()
-        self.socket, self.respond = listener, respond
+        self.socket, self.respond, self.seconds = listener, respond, seconds
         self._overdue_at: dict[socket.socket, float] = {}  # monotonic seconds, by connection
         self._lock = threading.Lock()
 
@@ -100,11 +100,11 @@ class _BoundedServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
             raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        request.settimeout(_READ_SECONDS)
+        request.settimeout(self.seconds)
         with self._lock:
-            is_full = len(self._overdue_at) >= _MAX_CONNECTIONS
+            is_full = len(self._overdue_at) >= MAX_CONNECTIONS
             if not is_full:
-                self._overdue_at[request] = time.monotonic() + _READ_SECONDS
+                self._overdue_at[request] = time.monotonic() + self.seconds
         if not is_full:
             super().process_request(request, client_address)
             return
@@ -193,7 +193,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(plain(code, message or HTTPStatus(code).phrase))
 
     def _answer(self, response: Response) -> None:
-        self.server.allow(self.connection, _WRITE_SECONDS)
+        self.server.allow(self.connection, self.server.seconds)
+        self.request_version = self.protocol_version  # whatever was asked in, the answer has a head
         self.send_response_only(response.status)
         own = {"Date": self.date_time_string(), "Content-Type": response.content_type}
         length = {"Content-Length": str(len(response.body))}
