@@ -16,11 +16,14 @@ from urllib.parse import quote
 import pytest
 import yaml
 
-from lambda_remote_write.config.load import parse_config
+from lambda_remote_write.config.load import Document, parse_config
 from lambda_remote_write.config.yaml_reader import ConfigError
+from lambda_remote_write_cli.run.web.masked_config import masked
 from sandbox.api import Api
 from sandbox.server import Answer, Request
 from tests.rig.command_line import pusher
+from tests.rig.compliance import sender
+from tests.rig.web import Client, port_of
 
 CONFIGS = Path(__file__).parents[1] / "testdata" / "config"
 ENVIRONMENT = {"AWS_REGION": "eu-west-1"}
@@ -91,11 +94,19 @@ SPOILT = (
 def shown(text: str) -> str:
     """All that a user or a log can see of a config that loads, or of one that does not."""
     try:
-        config = parse_config(text, "pusher.yaml", ENVIRONMENT)
+        documents: list[Document] = []
+        config = parse_config(text, "pusher.yaml", ENVIRONMENT, documents=documents)
     except ConfigError as error:
         return f"{error}\n{error!r}\n{error.problems!r}\n{error.__cause__!r}"
     return "\n".join(
-        [repr(config), str(config), *map(repr, config.jobs), *map(str, config.endpoints), *config.warnings]
+        [
+            repr(config),
+            str(config),
+            *map(repr, config.jobs),
+            *map(str, config.endpoints),
+            *config.warnings,
+            *map(masked, documents),
+        ]
     )
 
 
@@ -222,5 +233,28 @@ def test_what_others_repeat(tmp_path: Path, encode: Callable[[str], str], comman
     detail = done.stdout + done.stderr
     assert "answered 401" in detail
     assert "<secret>" in detail
-    shown = [detail[max(at - 60, 0) : at + 60] for form in hidden_forms() if (at := detail.find(form)) >= 0]
-    assert shown == []
+    assert revealed(detail) == []
+
+
+def revealed(detail: str) -> list[str]:
+    return [detail[max(at - 60, 0) : at + 60] for form in hidden_forms() if (at := detail.find(form)) >= 0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encode", ENCODED.values(), ids=ENCODED)
+def test_what_others_repeat_on_the_pages_of_a_process(tmp_path: Path, encode: Callable[[str], str]) -> None:
+    """The status page and /metrics show no more than messages do."""
+    with repeating(encode) as api:
+        text = REPEATING.replace("METRIC", 'metrics: [{name: a, records: "[]", value: v}]')
+        text = text.replace("API", api.url).replace("HOST", api.url.removeprefix("http://"))
+        config = yaml.safe_load(text)
+        with sender(config, tmp_path, "--web.listen-address=:0", variables=VALUES) as process:
+            process.wait_for(lambda: port_of(process.log_text), "where it listens")
+            client = Client(port_of(process.log_text))
+            process.wait_for(lambda: "unknown</td>" not in (page := client.ask("/").text) and "401" in page, "scrapes")
+            process.wait_for(lambda: 'outcome="rejected"' in client.ask("/metrics").text, "a refusal")
+            page, metrics = client.ask("/").text, client.ask("/metrics").text
+            assert process.stop() == 0
+    assert "&lt;secret&gt;" in page
+    assert revealed(re.sub(r"CANARY_[A-Z]+", "", page)) == []  # the names of variables, which references hold
+    assert revealed(metrics) == []

@@ -261,7 +261,9 @@ class Pages:
 class Sender:
     """`pusher run` as a process of its own."""
 
-    def __init__(self, config: Mapping[str, Any], folder: Path, *options: str) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], folder: Path, *options: str, variables: Mapping[str, str] | None = None
+    ) -> None:
         self._log = folder / "said.txt"
         self._path = path = folder / "prometheus.yml"
         self.rewrite(json.dumps(config, indent=1))  # YAML reads JSON
@@ -269,7 +271,7 @@ class Sender:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 pusher_command("run", path, *options),
-                env=environment(PYTHONUNBUFFERED="1"),
+                env=environment(PYTHONUNBUFFERED="1", **(variables or {})),
                 stdout=log,
                 stderr=log,
                 cwd=folder,
@@ -315,9 +317,11 @@ class Sender:
 
 
 @contextmanager
-def sender(config: Mapping[str, Any], folder: Path, *options: str) -> Iterator[Sender]:
-    """A running sender; killed at the end if it is still running."""
-    running = Sender(config, folder, *options)
+def sender(
+    config: Mapping[str, Any], folder: Path, *options: str, variables: Mapping[str, str] | None = None
+) -> Iterator[Sender]:
+    """A running sender, with these variables in its environment; killed at the end if it is still running."""
+    running = Sender(config, folder, *options, variables=variables)
     try:
         yield running
     finally:

@@ -13,7 +13,12 @@ from typing import Any
 from lambda_remote_write.config.load import Document, parse_config
 from lambda_remote_write_cli.run.messages import AttemptCounts
 from lambda_remote_write_cli.run.status import (
-    EndpointStatus, JobStatus, ProcessStatus, ReloadStatus, TargetState, TargetStatus,
+    EndpointStatus,
+    JobStatus,
+    ProcessStatus,
+    ReloadStatus,
+    TargetState,
+    TargetStatus,
 )  # fmt: skip
 from lambda_remote_write_cli.run.web.listen import listen_address
 from lambda_remote_write_cli.run.web.pages import Process, WebOptions

@@ -16,8 +16,10 @@ from lambda_remote_write.report.mask import MASKED
 
 _Dumper: type = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _STR = "tag:yaml.org,2002:str"
-_URL_KEY = re.compile(r"url|.*_url")
+_URL_KEY = re.compile(r"url|.*_url|endpoint")
 _FILE_KEY, _REFERENCE_KEY = re.compile(r"files|.*_file"), re.compile(r"refs?|.*_ref")  # where a secret is
+_PARAM = "__param_"  # a label that becomes a parameter of the request
+_LABELS, _OWN_NAMES = "labels", ("labels", "refs")  # maps whose keys are names of the user's own
 _USER = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s]*@|^[^/\s@:]+:[^/\s@]*@")
 _QUERY = re.compile(r"(?i)\b(https?://[^\s?#]+)[?#]\S+")
 
@@ -43,7 +45,7 @@ class _Masking:
 
     def _new(self, node: yaml.Node, key: str) -> yaml.Node:
         if isinstance(node, yaml.MappingNode):
-            pairs = [(name, self.of(value, _text_of(name))) for name, value in node.value]
+            pairs = [(name, self.of(value, _key(node, key, _text_of(name)))) for name, value in node.value]
             return yaml.MappingNode(node.tag, pairs, flow_style=False)
         if isinstance(node, yaml.SequenceNode):
             return yaml.SequenceNode(node.tag, [self.of(one, key) for one in node.value], flow_style=node.flow_style)
@@ -54,7 +56,10 @@ class _Masking:
 
     def _shown(self, node: yaml.ScalarNode, key: str) -> str:
         text: str = node.value
-        if node in self._scalars.plain and node not in self._scalars.hidden:
+        if key.startswith(_PARAM):
+            return MASKED
+        is_plain = node in self._scalars.plain and node not in self._scalars.hidden
+        if is_plain or (key == _LABELS and node in self._scalars.hidden):
             return _QUERY.sub(rf"\1?{MASKED}", _USER.sub(rf"\1{MASKED}@", text))
         if node not in self._scalars.hidden:
             return MASKED
@@ -62,6 +67,20 @@ class _Masking:
             return shown_url(text) + (f"?{MASKED}" if "?" in text or "#" in text else "")
         is_reference = _REFERENCE_KEY.fullmatch(key) and looks_like_reference(text)
         return text if is_reference or _FILE_KEY.fullmatch(key) else MASKED
+
+
+def _key(parent: yaml.MappingNode, key: str, name: str) -> str:
+    """What says how a value in a map is shown: its name, but for names that are the user's own. Relabelling can make a
+    parameter, too."""
+    if name.startswith(_PARAM):
+        return name
+    if key in _OWN_NAMES:
+        return key
+    if name == "replacement" and any(
+        _text_of(one) == "target_label" and _text_of(value).startswith(_PARAM) for one, value in parent.value
+    ):
+        return _PARAM
+    return name
 
 
 def _text_of(node: yaml.Node) -> str:
