@@ -44,16 +44,18 @@ class Prometheus:
         out_of_order_window: str = "1h",
         path: str | None = None,
         arguments: Sequence[str] = (),
+        config: str = "",
         rules: str = "",
     ) -> None:
-        """`arguments` are added to its command line; `rules` is the text of a rule file."""
+        """`arguments` are added to its command line, `config` to its configuration; `rules` is the text of a rule
+        file."""
         self._arguments = arguments
         binary = path or find()
         if binary is None:
             raise PrometheusError(f"no prometheus >= {'.'.join(map(str, OLDEST_VERSION))} on PATH")
         self._binary = binary
         self._home = tempfile.TemporaryDirectory(prefix="prometheus-")
-        config = f"storage:\n  tsdb:\n    out_of_order_time_window: {out_of_order_window}\n"
+        config += f"storage:\n  tsdb:\n    out_of_order_time_window: {out_of_order_window}\n"
         if rules:
             config += "rule_files: [rules.yml]\n"
             Path(self._home.name, "rules.yml").write_text(rules)
@@ -86,6 +88,10 @@ class Prometheus:
     def rules(self) -> list[dict[str, Any]]:
         """Every rule with its state, health and last evaluation, as /api/v1/rules tells them."""
         return [rule for group in self._get("rules", {})["groups"] for rule in group["rules"]]
+
+    def metadata(self) -> dict[str, str]:
+        """The types of the metrics of all targets, by name."""
+        return {name: found[0]["type"] for name, found in self._get("metadata", {}).items()}
 
     def close(self) -> None:
         stop(self._process)
