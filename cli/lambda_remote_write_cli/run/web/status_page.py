@@ -22,8 +22,8 @@ _STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 90rem; padding: 1rem; font: 1rem/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
-nav a { margin-right: 1rem; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem; } dd { margin: 0; overflow-wrap: anywhere; }
+nav { display: flex; flex-wrap: wrap; gap: 0 1rem; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem; } dd { margin: 0; } dd, li, h1, h3 { overflow-wrap: anywhere; }
 .wide { overflow-x: auto; }
 .wide:focus-visible, a:focus-visible { outline: 3px solid Highlight; outline-offset: 2px; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }

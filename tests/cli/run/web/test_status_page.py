@@ -69,7 +69,7 @@ REST = "remote_write: [{url: https://h/w}]\n"
 
 
 def test_an_endpoint() -> None:
-    name, address, queue, spool, success, samples, problem = row(page_of(), ENDPOINTS, "amp")
+    _, address, queue, spool, success, samples, problem = row(page_of(), ENDPOINTS, "amp")
     assert address == "https://aps.example.com/api/v1/remote_write"
     assert queue == "7 of 100 samples, the oldest of 2024-05-31T23:58:30Z"
     assert spool == "2 entries, the oldest of 2024-05-31T23:00:00Z"
