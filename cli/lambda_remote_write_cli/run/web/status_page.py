@@ -23,12 +23,13 @@ _STYLE = """
 body { margin: 0 auto; max-width: 90rem; padding: 1rem; font: 1rem/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
 nav { display: flex; flex-wrap: wrap; gap: 0 1rem; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem; } dd { margin: 0; } dd, li, h1, h3 { overflow-wrap: anywhere; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem; }
+dd { margin: 0; } dd, li, h1, h3 { overflow-wrap: anywhere; }
 .wide { overflow-x: auto; }
 .wide:focus-visible, a:focus-visible { outline: 3px solid Highlight; outline-offset: 2px; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 th, td { border-bottom: 1px solid var(--line); padding: .3rem .6rem; text-align: left; vertical-align: top; }
-td, tbody th { overflow-wrap: anywhere; min-width: 6ch; } thead th { background: var(--soft); }
+td, tbody th { overflow-wrap: anywhere; min-width: 12ch; } thead th { background: var(--soft); }
 caption { text-align: left; padding-bottom: .3rem; }
 pre { font-size: .85rem; background: var(--soft); padding: .6rem; overflow-x: auto; }
 .bad { color: var(--bad); font-weight: 600; }
