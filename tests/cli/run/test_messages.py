@@ -80,6 +80,42 @@ def test_nothing_is_said_while_it_answers(answers: Callable[[int], WriteResponse
     assert watched(answers, 100) == []
 
 
+def test_attempts_are_counted_by_their_answers() -> None:
+    clocks = Clocks()
+    watch = ReceiverWatch("amp", Messages(clocks).say, clocks.monotonic, lambda: 1_000 * round(clocks.monotonic()))
+    for attempt, answer in enumerate([DOWN, GONE, DOWN, WELL], 1):
+        watch.asked(attempt)
+        watch.answered(answer)
+        clocks.pass_by(1)
+    watch.asked(1)
+    watch.answered(WriteResponse(400, "out of order"))
+    counts = watch.counts()
+    assert dict(counts.answers) == {503: 2, 0: 1, 204: 1, 400: 1}
+    assert counts.retries == 3
+    assert counts.last_success_ms == 1_003_000
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        pytest.param([], [], id="nothing was sent"),
+        pytest.param([WELL], [], id="well"),
+        pytest.param([DOWN], ["for 5s", "answered 503", "overloaded"], id="away"),
+        pytest.param([DOWN, WELL], [], id="back"),
+        pytest.param([GONE], ["for 5s", "no connection"], id="no answer"),
+    ],
+)
+def test_what_is_wrong_with_a_receiver_now(answers: list[WriteResponse], words: list[str]) -> None:
+    clocks = Clocks()
+    watch = ReceiverWatch("amp", Messages(clocks).say, clocks.monotonic)
+    for answer in answers:
+        watch.asked()
+        watch.answered(answer)
+    clocks.pass_by(5)
+    assert bool(watch.problem()) == bool(words)
+    assert all(word in watch.problem() for word in words)
+
+
 def test_losses_are_printed_at_once_and_then_once_a_minute_with_their_number() -> None:
     clocks = Clocks()
     messages = Messages(clocks)

@@ -156,6 +156,28 @@ def test_what_is_finished_is_known_by_number() -> None:
     assert waiting.finished_number == 4
 
 
+def test_the_oldest_sample_that_is_not_finished() -> None:
+    """By its own time, not by its place in the queue; also while it is being sent."""
+    waiting = queue(Clocks(), max_samples_per_send=2)
+    assert waiting.oldest_ms == 0
+    for number, ms in ((1, 3_000), (2, 1_000), (3, 2_000)):
+        waiting.put(number, Samples([SERIES, SERIES], [1.0, 1.0], [ms + 500, ms]), keeps_all=True)
+    oldest = [waiting.oldest_ms]
+    for _ in range(3):
+        waiting.take()
+        oldest.append(waiting.oldest_ms)
+        waiting.finished()
+        oldest.append(waiting.oldest_ms)
+    assert oldest == [1_000, 1_000, 1_000, 1_000, 2_000, 2_000, 0]
+
+
+def test_its_capacity_is_that_of_all_shards() -> None:
+    waiting = queue(Clocks(), capacity=5, max_shards=2)
+    assert waiting.capacity == 10
+    waiting.configure(QueueConfig(capacity=7, max_shards=3))
+    assert waiting.capacity == 21
+
+
 def test_a_shorter_deadline_of_a_new_config_counts_at_once() -> None:
     clocks = Clocks()
     waiting = queue(clocks, batch_send_deadline_ms=3_600_000)

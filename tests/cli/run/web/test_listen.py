@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import json
+import re
 import socket
 from pathlib import Path
 
 import pytest
 
 from lambda_remote_write_cli.run.web.listen import NotListening, listen, listen_address
+from tests.rig import compliance as rig
 from tests.rig.command_line import pusher
 
-CONFIG = (
-    "scrape_configs: [{job_name: a, static_configs: [{targets: ['127.0.0.1:1']}]}]\nremote_write: [{url: https://h/}]\n"
-)
+OPERATIONS = (Path(__file__).parents[4] / "docs" / "operations.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -76,11 +77,21 @@ def test_addresses_that_are_not_here(text: str, words: str) -> None:
 def test_a_process_that_cannot_listen_ends_before_it_scrapes(
     tmp_path: Path, flags: list[str], words: list[str]
 ) -> None:
-    (tmp_path / "pusher.yaml").write_text(CONFIG)
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.create_server(("127.0.0.1", 0)) as taken, rig.Pages({"/metrics": (b"m 1\n", rig.TEXT)}) as pages:
+        config = rig.config([rig.endpoint(f"http://{pages.target}/w")], [rig.job(pages.target)])
+        (tmp_path / "pusher.yaml").write_text(json.dumps(config))
         address = f":{taken.getsockname()[1]}"
         done = pusher("run", tmp_path / "pusher.yaml", *(flag.replace("TAKEN", address) for flag in flags))
-    assert done.returncode == 2
-    assert all(word in done.stderr for word in words)
-    assert "job" not in done.stderr.partition("error:")[2].replace("jobs", "")
-    assert "Traceback" not in done.stderr
+        assert pages.asked("/metrics") == 0
+    assert (done.returncode, done.stdout) == (2, "")
+    sentence = done.stderr.splitlines()[-1]
+    assert all(word in sentence for word in words)
+
+
+@pytest.mark.slow
+def test_the_help_and_the_docs_have_the_same_flags() -> None:
+    helps = pusher("run", "--help").stdout
+    section = OPERATIONS.partition("## As a process")[2].partition("\n## ")[0]
+    flags = re.findall(r"^\| `(--web\.[a-z-]+)[=`]", section, re.M)
+    assert flags == ["--web.listen-address", "--web.enable-lifecycle", "--web.allowed-host"]
+    assert sorted(set(re.findall(r"--web\.[a-z-]+", helps))) == sorted(flags)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from lambda_remote_write_cli.run.status import ProcessStatus
 from lambda_remote_write_cli.run.web.pages import WebOptions
 from tests.rig.web import Client, MadeUp, client_of
 
+OPERATIONS = (Path(__file__).parents[4] / "docs" / "operations.md").read_text()
 NAMED = WebOptions(enable_lifecycle=True, allowed_hosts=["pusher.Example.com"])
 
 
@@ -159,6 +162,14 @@ def test_head_is_get_without_its_body(client: Client, path: str) -> None:
 @pytest.mark.parametrize("path", ["/index.html", "/metrics/", "/-/quit", "/../etc/passwd", "http://evil.org/"])
 def test_there_are_no_other_pages(client: Client, path: str) -> None:
     assert client.ask(path).status == 404
+
+
+def test_the_pages_are_those_of_the_docs(client: Client) -> None:
+    section = OPERATIONS.partition("## As a process")[2].partition("\n## ")[0]
+    documented = dict(re.findall(r"^\| `(/[a-z/-]*)` \| ([A-Z, ]+) \|", section, re.M))
+    assert client.ask("/nothing").text.strip().rpartition("there are ")[2].split(", ") == list(documented)
+    for path, methods in documented.items():
+        assert client.ask(path, "NONE").headers["allow"].replace(", HEAD", "") == methods
 
 
 def test_a_query_changes_nothing(client: Client) -> None:
