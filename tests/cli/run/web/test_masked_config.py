@@ -116,6 +116,12 @@ def test_an_anchor_stays_one() -> None:
     assert yaml.safe_load(page)["remote_write"][0]["basic_auth"]["password"] == "<secret>"
 
 
+def test_a_value_that_is_a_secret_elsewhere_is_one_everywhere() -> None:
+    """An alias is the very value that it names."""
+    text = JOB.replace("KEYS", "bearer_token: &word secret-word\n  metrics_path: *word")
+    assert "secret-word" not in shown(text)
+
+
 def test_every_file_is_shown(tmp_path: Path) -> None:
     (tmp_path / "more.yaml").write_text("scrape_configs: [{job_name: b, static_configs: [], bearer_token: p}]\n")
     (tmp_path / "pusher.yaml").write_text("scrape_config_files: [more.yaml]\n" + REST)

@@ -64,7 +64,7 @@ def test_a_client_that_trickles_is_cut() -> None:
     server.start()
     with Client(server.address[1]).connect() as slow:
         slow.settimeout(0.02)
-        assert any(is_cut_after_a_byte(slow) for _ in range(10_000))
+        assert any(is_cut_after_a_byte(slow) for _ in range(1_000))  # far from the longest line
     server.close()
 
 
