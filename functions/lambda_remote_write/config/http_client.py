@@ -84,8 +84,10 @@ def secret(section: Section, key: str, *, reference: bool = True, literal: Calla
     if form == "literal":
         instead = f"write {key}_ref" if reference else _INSTEAD.get(key, f"write {key}_file")
         text = plain_text.text(section, name, instead, literal)
+    elif form == "file":
+        text = section.read(name, str)
     else:
-        text = section.hidden(name, parse_reference if form == "reference" else str)
+        text = section.hidden(name, parse_reference)
     return Secret(**{form: text}) if text is not None else None
 
 

@@ -16,8 +16,9 @@ from lambda_remote_write.report.mask import MASKED
 
 _Dumper: type = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _STR = "tag:yaml.org,2002:str"
+_URL = re.compile(r"https?://(?:(?!://)\S)*")  # one, and no other within it
 _URL_KEY = re.compile(r"url|.*_url|endpoint")
-_FILE_KEY, _REFERENCE_KEY = re.compile(r"files|.*_file"), re.compile(r"refs?|.*_ref")  # where a secret is
+_REFERENCE_KEY = re.compile(r"refs?|.*_ref")  # where a secret is, not what it is
 _PARAM = "__param_"  # a label that becomes a parameter of the request
 _LABELS, _OWN_NAMES = "labels", ("labels", "refs")  # maps whose keys are names of the user's own
 _USER = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s]*@|^[^/\s@:]+:[^/\s@]*@")
@@ -63,10 +64,10 @@ class _Masking:
             return _QUERY.sub(rf"\1?{MASKED}", _USER.sub(rf"\1{MASKED}@", text))
         if node not in self._scalars.hidden:
             return MASKED
-        if _URL_KEY.fullmatch(key) and text.startswith(("http://", "https://")):
+        if _URL_KEY.fullmatch(key) and _URL.fullmatch(text):
             return shown_url(text) + (f"?{MASKED}" if "?" in text or "#" in text else "")
         is_reference = _REFERENCE_KEY.fullmatch(key) and looks_like_reference(text)
-        return text if is_reference or _FILE_KEY.fullmatch(key) else MASKED
+        return text if is_reference else MASKED
 
 
 def _key(parent: yaml.MappingNode, key: str, name: str) -> str:
