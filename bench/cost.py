@@ -17,6 +17,7 @@ LAMBDA_REQUEST = 0.20 / 1_000_000
 SCHEDULER_INVOCATION = 1.00 / 1_000_000
 CUSTOM_METRIC_MONTH = 0.30
 ALARM_MONTH = 0.10
+METRICS_INSIGHTS_ALARM_METRIC_MONTH = 0.10  # for each metric that its query analyses
 LOG_GB = 0.50
 S3_GET = 0.0004 / 1000
 S3_PUT = 0.005 / 1000  # a listing costs as much
@@ -29,7 +30,7 @@ FARGATE_ARM_VCPU_HOUR, FARGATE_ARM_GB_HOUR = 0.03238, 0.00356
 MANAGED_COLLECTOR_HOUR = 0.04
 
 MEMORY_GB = 0.25
-METRICS, ALARMS = 4, 5  # of template.yaml, as its parameters stand
+METRICS, ALARMS, QUERIES = 4, 5, 8  # of template.yaml, as its parameters stand
 ALL_METRICS, ALARMS_WITHOUT_METRICS = 13, 2  # Metrics=all, with the spool; Metrics=none
 BACKFILL_ALARMS = 2  # of the state machine, with AlarmTopicArn
 STATE_WRITES_PER_MONTH = HOURS * 6  # every ten minutes
@@ -56,6 +57,7 @@ def pusher(run_seconds: float) -> list[Line]:
         Line(f"CloudWatch, {METRICS} metrics", METRICS * CUSTOM_METRIC_MONTH),
         Line(f"CloudWatch, {ALARMS} alarms", ALARMS * ALARM_MONTH),
         Line("CloudWatch, logs", RUNS_PER_MONTH * LOG_BYTES_PER_RUN / 1e9 * LOG_GB),
+        Line(f"CloudWatch, {QUERIES} saved queries, until one is run", 0),
         Line("S3, state and listings of the spool", s3),
     ]
 
@@ -73,7 +75,8 @@ def options() -> list[Line]:
         ),
         Line(f"`Metrics` = `none`, {ALARMS_WITHOUT_METRICS} alarms", -none),
         Line(f"`AlarmTopicArn`, {BACKFILL_ALARMS} alarms of the state machine", BACKFILL_ALARMS * ALARM_MONTH),
-        Line("a CloudWatch dashboard", DASHBOARD_MONTH),
+        Line("`DiscardedSamplesAlarm`, for each metric that it analyses", METRICS_INSIGHTS_ALARM_METRIC_MONTH),
+        Line("`Dashboard`, one of CloudWatch", DASHBOARD_MONTH),
         Line(f"AMP rules, {RULES} over {SAMPLES_PER_RULE:,} samples every minute", rules),
     ]
 

@@ -48,6 +48,7 @@ GIVEN = {
     "S3EndpointRouteTableIds": "rtb-1",
     "PermissionsBoundaryArn": BOUNDARY,
     "AlarmTopicArn": TOPIC,
+    "RunbookUrl": "https://wiki.example.com/runbooks",
     "GrafanaPrincipalArn": GRAFANA,
     "GrafanaExternalId": "between-us",
 }
@@ -192,6 +193,9 @@ EVERYTHING = GIVEN | {
     "Backfill": "widen",
     "Ec2Discovery": "yes",
     "EcsDiscovery": "yes",
+    "RunbookUrl": f"https://{'w' * 504}",
+    "DiscardedSamplesAlarm": "yes",
+    "Dashboard": "yes",
     "Rules": "yes",
 }
 
@@ -274,6 +278,10 @@ NAMES = {
     "AWS::Lambda::Function": [("Description", "lambda", "CreateFunction", "Description")],
     "AWS::Scheduler::Schedule": [("Description", "scheduler", "CreateSchedule", "Description")],
     "AWS::CloudWatch::Alarm": [("AlarmDescription", "cloudwatch", "PutMetricAlarm", "AlarmDescription")],
+    "AWS::Logs::QueryDefinition": [
+        ("Name", "logs", "PutQueryDefinition", "name"),
+        ("QueryString", "logs", "PutQueryDefinition", "queryString"),
+    ],
 }
 
 
@@ -289,8 +297,18 @@ def test_a_stack_with_the_longest_name_stays_below_each_limit(
             assert len(properties[property_name]) <= shape.metadata["max"], name
 
 
-def test_only_log_groups_and_rules_have_names_of_ours(template: dict[str, Any], translated: dict[str, Any]) -> None:
-    """CloudFormation makes all others itself, of the stack's and the resource's name, within each service's limit."""
+def test_the_name_of_a_dashboard_is_one_that_cloudwatch_takes(
+    template: dict[str, Any], translated: dict[str, Any]
+) -> None:
+    """PutDashboard: "The name of the dashboard. If a dashboard with this name already exists, this call modifies that
+    dashboard". "The valid characters are A-Z, a-z, 0-9, "-", and "_"". At most 255 of them."""
+    stack = Long(template, translated, **{**EVERYTHING, "WorkspaceId": ""})
+    assert re.fullmatch(r"[\w-]{1,255}", stack["CloudWatchDashboard"]["DashboardName"], re.ASCII)
+
+
+def test_few_resources_have_names_of_ours(template: dict[str, Any], translated: dict[str, Any]) -> None:
+    """CloudFormation makes all others itself, of the stack's and the resource's name, within each service's limit;
+    but those that people look for, whose names contain the stack's."""
     stack = Long(template, translated, **{**EVERYTHING, "Shards": "16", "WorkspaceId": ""})
     names = {
         "Name",
@@ -302,11 +320,12 @@ def test_only_log_groups_and_rules_have_names_of_ours(template: dict[str, Any], 
         "AlarmName",
         "StateMachineName",
     }
-    # Of the first FunctionName says of which function, of the second CloudFormation demands a name.
-    others = {"AWS::Lambda::EventInvokeConfig", "AWS::APS::RuleGroupsNamespace"}
+    # Of the first FunctionName says of which function, of the others CloudFormation demands a name.
+    others = {"AWS::Lambda::EventInvokeConfig", "AWS::APS::RuleGroupsNamespace", "AWS::Logs::QueryDefinition"}
     assert not [
         name for name, one in stack.resources.items() if one["Type"] not in others and names & set(one["Properties"])
     ]
+    assert all(NAME in one["Name"] for one in stack.of_type("AWS::Logs::QueryDefinition").values())
 
 
 def test_variables_of_the_longest_name_and_config_fit(template: dict[str, Any], translated: dict[str, Any]) -> None:

@@ -483,8 +483,42 @@ def test_every_alarm_tells_the_topic_when_there_is_one(stack_of: StackOf) -> Non
     for alarm in stack_of().of_type("AWS::CloudWatch::Alarm").values():
         assert "AlarmActions" not in alarm
         assert "OKActions" not in alarm
-    for alarm in stack_of(AlarmTopicArn=TOPIC).of_type("AWS::CloudWatch::Alarm").values():
+    told = stack_of(AlarmTopicArn=TOPIC, DiscardedSamplesAlarm="yes").of_type("AWS::CloudWatch::Alarm")
+    assert len(told) == 8
+    for alarm in told.values():
         assert alarm["AlarmActions"] == alarm["OKActions"] == [TOPIC]
+
+
+def test_what_amp_discards_has_an_alarm_when_asked_for(stack_of: StackOf) -> None:
+    """CloudWatch: an alarm on a Metrics Insights query has neither metric, dimensions nor statistic of its own."""
+    assert "DiscardedByAmpAlarm" not in stack_of().resources
+    alarm = stack_of(DiscardedSamplesAlarm="yes")["DiscardedByAmpAlarm"]
+    (query,) = alarm["Metrics"]
+    assert query["Expression"] == 'SELECT SUM(DiscardedSamples) FROM "AWS/Prometheus"'
+    assert query["Period"] % 60 == 0
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+    assert not {"MetricName", "Namespace", "Dimensions", "Statistic", "Period"} & set(alarm)
+    assert alarm["TreatMissingData"] == "notBreaching"
+
+
+RUNBOOKS = "https://wiki.example.com/runbooks"
+EVERY_ALARM = {"AlarmTopicArn": TOPIC, "DiscardedSamplesAlarm": "yes"}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "address"),
+    [
+        pytest.param({}, "docs/runbooks", id="this project's folder"),
+        pytest.param({"RunbookUrl": RUNBOOKS}, RUNBOOKS, id="a wiki"),
+    ],
+)
+def test_every_alarm_ends_with_the_address_of_its_runbook(
+    stack_of: StackOf, parameters: dict[str, str], address: str
+) -> None:
+    alarms = stack_of(**EVERY_ALARM, **parameters).of_type("AWS::CloudWatch::Alarm")
+    assert len(alarms) == 8
+    for name, alarm in alarms.items():
+        assert re.search(rf"\. Runbook: {re.escape(address)}/[a-z-]+\.md$", alarm["AlarmDescription"]), name
 
 
 def test_what_a_month_costs_counts_the_templates_metrics_and_alarms(stack_of: StackOf) -> None:
@@ -496,6 +530,7 @@ def test_what_a_month_costs_counts_the_templates_metrics_and_alarms(stack_of: St
     assert len(without) == cost.ALARMS_WITHOUT_METRICS
     told = stack_of(AlarmTopicArn=TOPIC).of_type("AWS::CloudWatch::Alarm")
     assert len(told) == cost.ALARMS + cost.BACKFILL_ALARMS
+    assert len(stack_of().of_type("AWS::Logs::QueryDefinition")) == cost.QUERIES
     empty = Report((), {}, (), (), 0, 0.0, has_spool=True)
     assert set(empty.alarm_metrics()) == own
     assert len(empty.totals()) == cost.ALL_METRICS
@@ -519,12 +554,12 @@ def test_no_alarm_looks_back_further_than_cloudwatch_allows(template: dict[str, 
 # CloudFormation takes no tags on these.
 UNTAGGABLE = {
     "AWS::IAM::ManagedPolicy", "AWS::Lambda::EventInvokeConfig", "AWS::Scheduler::Schedule", "AWS::SQS::QueuePolicy",
-    "AWS::S3::BucketPolicy",
+    "AWS::S3::BucketPolicy", "AWS::Logs::QueryDefinition", "AWS::CloudWatch::Dashboard",
 }  # fmt: skip
 
 
 def test_everything_that_can_carry_tags_does(stack_of: StackOf) -> None:
-    stack = stack_of(GrafanaPrincipalArn=GRAFANA)
+    stack = stack_of(GrafanaPrincipalArn=GRAFANA, DiscardedSamplesAlarm="yes", Dashboard="yes", AlarmTopicArn=TOPIC)
     untagged = {
         name
         for name, resource in stack.resources.items()
@@ -582,6 +617,12 @@ def test_no_partition_is_written_down() -> None:
         ("KmsKeyArn", ["", KEY], ["*", f"arn:aws:kms:{REGION}:{ACCOUNT}:alias/mine"]),
         ("PermissionsBoundaryArn", ["", BOUNDARY, "arn:aws:iam::aws:policy/PowerUserAccess"], ["boundary"]),
         ("AlarmTopicArn", ["", TOPIC], ["alerts"]),
+        (
+            "RunbookUrl",
+            ["docs/runbooks", "https://wiki.example.com/runbooks", "https://github.com/o/r/blob/main/docs/runbooks"],
+            ["", "docs/runbooks/", "https://a.b/c?page=1", "/docs", "a b", 'a"b', "https://a.b/#c"],
+        ),
+        *((name, ["no", "yes"], ["true", ""]) for name in ("DiscardedSamplesAlarm", "Dashboard")),
         ("GrafanaPrincipalArn", ["", GRAFANA], ["*", f"arn:aws:iam::{ACCOUNT}:root"]),
         ("GrafanaExternalId", ["", "between-us"], ["x", "a b"]),
     ],
