@@ -147,12 +147,14 @@ def _jobs(scrapes: Sequence[Scrape]) -> list[dict[str, Any]]:
 def _targets(job: str, scrapes: Sequence[Scrape]) -> dict[str, Any]:
     """A log line has room for so many targets that are down, not for all."""
     down = [scrape for scrape in scrapes if scrape.error]
+    slowest = max(scrapes, key=lambda scrape: scrape.duration_seconds)
     return {
         "job": job,
         "targets": len(scrapes),
         "up": len(scrapes) - len(down),
         "down": [{"instance": scrape.instance, "error": scrape.error} for scrape in down[:_SHOWN_DOWN]],
-        "seconds": round(max(scrape.duration_seconds for scrape in scrapes), 3),
+        "slowest": slowest.instance,
+        "seconds": round(slowest.duration_seconds, 3),
         **(_records(scrapes) if any(scrape.pages for scrape in scrapes) else _bytes(scrapes)),
         "samples": sum(len(scrape.samples) for scrape in scrapes),
         "failed": _failed(scrapes),
