@@ -30,8 +30,14 @@ reports | jq -r '.report.endpoints[] | .endpoint as $endpoint | [.rejected, .spo
 
 """
 _COMMAND = re.compile(r"aws (?:amp|service-quotas) [\w-]+(?: --[\w-]+ \S+)*")
-_PLACES = {"{workspace}": '"$WORKSPACE"', "{region}": '"$REGION"', "--desired-value N": '--desired-value "$N"'}
 _LIMITS = """'[{"labelSet": {"team": "web"}, "limits": {"maxSeries": 100000}}]'"""
+_PLACES = {
+    "{workspace}": '"$WORKSPACE"',
+    "{region}": '"$REGION"',
+    "--desired-value N": '--desired-value "$N"',
+    "…": _LIMITS,
+}
+_EXAMPLE = "# an example: this replaces all limits that were set (describe-workspace-configuration shows them)"
 _ARN = "arn:aws:aps:REGION:ACCOUNT:workspace/WORKSPACE"
 
 
@@ -111,24 +117,29 @@ def _filled(text: str) -> str:
 
 
 def _lines(command: str) -> str:
-    """The command with the variables of the index, wrapped; before a request for more, what there is now."""
-    quota = re.search(r"--quota-code (\S+)", command)
-    code = ["--service-code aps", '--region "$REGION"', f"--quota-code {quota[1]}"] if quota else []
-    now = [f"aws service-quotas get-service-quota {' '.join(code)} --query Quota.Value", "N=1000000  # what you need"]
+    """The command with the variables of the index; before a request for more, what there is now."""
+    before = list[str]()
+    if quota := re.search(r"--quota-code \S+", command):
+        now = (
+            f'aws service-quotas get-service-quota --service-code aps --region "$REGION" {quota[0]} --query Quota.Value'
+        )
+        before = [*_wrapped(now), "N=1000000  # what you need"]
+    elif "…" in command:
+        before = [_EXAMPLE]
     for place, variable in _PLACES.items():
         command = command.replace(place, variable)
-    return "".join(f"{_wrapped(line)}\n" for line in [*(now if quota else ()), command.replace("…", _LIMITS)])
+    return "\n".join([*before, *_wrapped(command)]) + "\n"
 
 
-def _wrapped(command: str) -> str:
+def _wrapped(command: str) -> list[str]:
     """Continued where a line is full."""
     lines = [""]
-    for word in re.findall(r"(?:'[^']*'|\S)+", command):
+    for word in re.findall(r"(?:--[\w-]+ )?(?:'[^']*'|\S)+", command):
         if len(lines[-1]) + len(word) > _WIDTH - 2:
             lines[-1] += "\\"
             lines.append("  ")
         lines[-1] += f"{word} "
-    return "\n".join(line.rstrip() for line in lines)
+    return [line.rstrip() for line in lines]
 
 
 if __name__ == "__main__":

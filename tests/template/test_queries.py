@@ -3,26 +3,19 @@ what a woken engineer looks for. CloudWatch's part is played by tests/rig/logs_i
 
 from __future__ import annotations
 
-import contextlib
 import re
-import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lambda_remote_write.app import App, PushFailed
-from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.model.drop_reasons import DropReason
 from sandbox.amp import Receiver
 from sandbox.api import Api
-from sandbox.server import Answer, Fault, Request
 from tests.rig.clock import StandingClock
-from tests.rig.delivery import ENVIRONMENT, no_session
+from tests.rig.faulty_function import NOT_ALLOWED, SERIES_LIMIT, FaultyFunction
 from tests.rig.logs_insights import MOST_FIELDS, Event, Query, discovered
-from tests.rig.push import config_text, endpoint, job
 from tests.rig.stack import Stack, StackOf
 
 # As Lambda writes them, where a function logs text.
@@ -32,83 +25,41 @@ REPORT = (
     "Max Memory Used: 128 MB\t"
 )
 PLATFORM = ["START RequestId: 0b2c Version: $LATEST", "END RequestId: 0b2c", TIMED_OUT, REPORT]
-LIMIT = b"per-user series limit of 3 exceeded"
-
-
-@dataclass
-class Function:
-    """The function with a spool, an API and a target that answer, another target that does not, and a receiver."""
-
-    folder: Path
-    api: Api
-    amp: Receiver
-    clock: StandingClock
-    capture: pytest.CaptureFixture[str]
-    more_jobs: int = 0
-    metric: str = "value"
-    service: str = field(default_factory=lambda: f"s-{uuid.uuid4()}")
-
-    def lines(self, event: dict[str, Any]) -> list[str]:
-        """What a cold start logs."""
-        with contextlib.suppress(PushFailed):
-            self._app().handle(event, None)
-        self.clock.ms += 60_000
-        return self.capture.readouterr().out.splitlines()
-
-    def _app(self) -> App:
-        url = self.api.serve("/records", self._records)
-        page = Answer(200, {"Content-Type": "text/plain"}, b"a 1\n")
-        target = self.api.serve("/metrics", page).removeprefix("http://").removesuffix("/metrics")
-        jobs = [job(url), *(job(url, f"another-{index}") for index in range(self.more_jobs))]
-        jobs[0]["metrics"][0]["value"] = self.metric
-        scraped = {"job_name": "node", "static_configs": [{"targets": [target, "127.0.0.1:1"]}]}
-        spool = {"location": str(self.folder / "spool")}
-        text = config_text(jobs, [endpoint(self.amp, "amp")], scrape_configs=[scraped], spool=spool)
-        config = self.folder / "config.yaml"
-        config.write_text(text)
-        # The logger of a service writes where its first one did: a service for each test.
-        env_vars = ENVIRONMENT | {"PUSHER_CONFIG": str(config), "PUSHER_TICK": "1m"}
-        env_vars["POWERTOOLS_SERVICE_NAME"] = self.service
-        return App(Dependencies(env_vars, self.clock.now_ms, no_session, self.clock.sleep))
-
-    def _records(self, _: Request) -> Answer:
-        at = self.clock.now_ms()
-        return Answer.json([{"id": "a", "value": 1, "at": at}, {"id": "b", "at": at}])
 
 
 @pytest.fixture
-def function(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Function]:
+def function(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[FaultyFunction]:
     clock = StandingClock(1_800_000_000_000)
     with Api(now=clock.time) as api, Receiver(now=clock.time) as amp:
-        yield Function(tmp_path, api, amp, clock, capsys)
+        yield FaultyFunction(tmp_path, api, amp, clock, capsys)
 
 
-def healthy(function: Function) -> list[str]:
+def healthy(function: FaultyFunction) -> list[str]:
     return function.lines({})
 
 
-def refused(function: Function) -> list[str]:
-    function.amp.always(Fault.status(400, LIMIT))
+def refused(function: FaultyFunction) -> list[str]:
+    function.amp.always(SERIES_LIMIT)
     return function.lines({})
 
 
-def not_allowed(function: Function) -> list[str]:
+def not_allowed(function: FaultyFunction) -> list[str]:
     """The second run finds what the first has kept."""
-    function.amp.always(Fault.status(403, b'{"message":"User: a is not authorized to perform: aps:RemoteWrite"}'))
+    function.amp.always(NOT_ALLOWED)
     return function.lines({}) + function.lines({})
 
 
-def job_down(function: Function) -> list[str]:
+def job_down(function: FaultyFunction) -> list[str]:
     """In one of two shards, which says which it is."""
-    function.metric = "valeur"
+    function.value = "valeur"
     return function.lines({"shard": 0, "shards": 2}) + function.lines({"shard": 1, "shards": 2})
 
 
-def timed_out(_: Function) -> list[str]:
+def timed_out(_: FaultyFunction) -> list[str]:
     return PLATFORM
 
 
-Scene = Callable[[Function], list[str]]
+Scene = Callable[[FaultyFunction], list[str]]
 SCENES: list[Scene] = [job_down, healthy, refused, not_allowed, timed_out]
 
 
@@ -145,7 +96,9 @@ def test_these_are_the_queries_and_they_read_the_stacks_logs(stack_of: StackOf) 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_field_of_a_query_is_in_a_line_of_the_function(stack_of: StackOf, function: Function, name: str) -> None:
+def test_every_field_of_a_query_is_in_a_line_of_the_function(
+    stack_of: StackOf, function: FaultyFunction, name: str
+) -> None:
     """In some scene; the reasons of skipped records are tested by themselves."""
     query = query_of(stack_of(), name)
     query.run(events_of([line for scene in SCENES for line in scene(function)]))
@@ -177,7 +130,7 @@ def test_the_query_of_skipped_records_has_every_reason(stack_of: StackOf) -> Non
     ],
 )
 def test_a_query_shows(
-    stack_of: StackOf, function: Function, name: str, scene: Scene, shown: list[dict[str, Any]]
+    stack_of: StackOf, function: FaultyFunction, name: str, scene: Scene, shown: list[dict[str, Any]]
 ) -> None:
     rows = query_of(stack_of(), name).run(events_of(scene(function)))
     assert [{key: row[key] for key in found} for row, found in zip(rows, shown, strict=True)] == shown
@@ -195,13 +148,13 @@ def test_a_query_shows(
     ],
 )
 def test_a_query_says_why(
-    stack_of: StackOf, function: Function, name: str, scene: Scene, column: str, word: str
+    stack_of: StackOf, function: FaultyFunction, name: str, scene: Scene, column: str, word: str
 ) -> None:
     rows = query_of(stack_of(), name).run(events_of(scene(function)))
     assert word in rows[0][column]
 
 
-def test_the_slowest_targets_come_first_by_name(stack_of: StackOf, function: Function) -> None:
+def test_the_slowest_targets_come_first_by_name(stack_of: StackOf, function: FaultyFunction) -> None:
     rows = query_of(stack_of(), "SlowTargets").run(events_of(function.lines({})))
     seconds = [row["slowest_seconds"] for row in rows]
     assert seconds == sorted(seconds, reverse=True)
@@ -214,10 +167,10 @@ def test_the_slowest_targets_come_first_by_name(stack_of: StackOf, function: Fun
     [("JobsDown", 1), ("SkippedRecords", 31), ("SlowTargets", 20), ("Refusals", 1), ("LostSamples", 1)],
 )
 def test_a_query_finds_it_in_a_line_of_more_fields_than_are_discovered(
-    stack_of: StackOf, function: Function, name: str, rows: int
+    stack_of: StackOf, function: FaultyFunction, name: str, rows: int
 ) -> None:
     """A line of 31 jobs, each with a skipped record; what is said of the endpoints is not among its fields."""
-    function.more_jobs, function.metric = 30, "valeur"
+    function.more_jobs, function.value = 30, "valeur"
     lines = refused(function)
     (report,) = (line for line in lines if '"report":' in line)
     fields = discovered(report)

@@ -1,0 +1,180 @@
+"""A deployed stack in moto, as the commands of a runbook find it: outputs, alarms, log, queue, bucket, executions."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shlex
+import time
+import zipfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.stepfunctions.models import stepfunctions_backends
+
+from tests.rig.aws import REGION, Aws
+from tests.rig.stack import Stack
+
+NAME = "metrics"
+Invoke = Callable[[dict[str, Any]], Any]
+
+# What moto does not have, by the operation's name or its path. The command line has checked the request against the
+# service's model before it sends it; these are answers of the form that the model states.
+_QUOTA = {"QuotaCode": "L-5A151448", "QuotaName": "Active series per workspace", "Value": 10_000_000.0}
+_CONFIGURATION = {"outOfOrderTimeWindowInSeconds": 60, "status": {"statusCode": "ACTIVE"}}
+MISSING: Mapping[str, tuple[int, Any]] = {
+    "GetServiceQuota": (200, {"Quota": _QUOTA}),
+    "GetAWSDefaultServiceQuota": (200, {"Quota": _QUOTA}),
+    "RequestServiceQuotaIncrease": (200, {"RequestedQuota": {"Id": "1", "Status": "PENDING"}}),
+    "GET /workspaces/ID/configuration": (200, {"workspaceConfiguration": _CONFIGURATION}),
+    "PATCH /workspaces/ID/configuration": (202, {"status": {"statusCode": "UPDATING"}}),
+}
+
+
+class StackInAws(Aws):
+    """A context. `invoke` answers for OperatorFunction once it is set; `bucket`, `outputs` are known after `deploy`."""
+
+    invoke: Invoke
+
+    def deploy(self, stack: Stack) -> None:
+        """Makes what the runbooks' commands ask for, with the outputs and alarms that the template has."""
+        self.bucket = f"{NAME}-spoolbucket-1a2b"
+        self.client("s3").create_bucket(Bucket=self.bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        self.queue = self.client("sqs").create_queue(QueueName=f"{NAME}-FailureQueue-1A2B")["QueueUrl"]
+        self.workspace = self.client("amp").create_workspace(alias="lambda-remote-write")["workspaceId"]
+        self.machine = self._state_machine()
+        for name in ("PusherFunction", "OperatorFunction"):
+            self._function(name)
+        for log in ("pusher", "operator"):
+            self.client("logs").create_log_group(logGroupName=_log_group(log))
+            self.client("logs").create_log_stream(logGroupName=_log_group(log), logStreamName="2026/12/01/[$LATEST]1")
+        self._schedule()
+        self._outputs(stack)
+        for name, alarm in stack.of_type("AWS::CloudWatch::Alarm").items():
+            self._alarm(name, alarm)
+
+    def log(self, name: str, lines: Sequence[str]) -> None:
+        """Writes lines of just now into the log of the pusher or the operator."""
+        now_ms = int(time.time() * 1000)
+        events = [{"timestamp": now_ms - len(lines) + index, "message": line} for index, line in enumerate(lines)]
+        client, group = self.client("logs"), _log_group(name)
+        client.put_log_events(logGroupName=group, logStreamName="2026/12/01/[$LATEST]1", logEvents=events)
+
+    def execution(self, name: str, status: str, given: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
+        """An execution of the state machine that ended so, and the file that it wrote."""
+        client = self.client("stepfunctions")
+        arn = client.start_execution(stateMachineArn=self.machine, name=name, input=json.dumps(given))["executionArn"]
+        machine = stepfunctions_backends[DEFAULT_ACCOUNT_ID][REGION].describe_state_machine(self.machine)
+        (execution,) = (one for one in machine.executions if one.execution_arn == arn)
+        execution.status = status
+        self.client("s3").put_object(Bucket=self.bucket, Key=f"backfill/{name}.json", Body=json.dumps(summary).encode())
+
+    def _state_machine(self) -> str:
+        states = {"StartAt": "Begin", "States": {"Begin": {"Type": "Pass", "End": True}}}
+        role = f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/backfill"
+        made = self.client("stepfunctions").create_state_machine(
+            name=f"{NAME}-BackfillStateMachine-1A2B", definition=json.dumps(states), roleArn=role
+        )
+        return str(made["stateMachineArn"])
+
+    def _function(self, name: str) -> None:
+        trust = {"Version": "2012-10-17", "Statement": []}
+        role = self.client("iam").create_role(RoleName=f"{NAME}-{name}", AssumeRolePolicyDocument=json.dumps(trust))
+        variables = {"PUSHER_SPOOL": f"s3://{self.bucket}", "PUSHER_WORKSPACE": self.workspace}
+        self.client("lambda").create_function(
+            FunctionName=_function_name(name), Runtime="python3.13", Handler="app.handler", Role=role["Role"]["Arn"],
+            Code={"ZipFile": _zip()}, Timeout=50, MemorySize=256, Environment={"Variables": variables},
+        )  # fmt: skip
+
+    def _schedule(self) -> None:
+        arn = f"arn:aws:lambda:{REGION}:{DEFAULT_ACCOUNT_ID}:function:{_function_name('PusherFunction')}"
+        self.client("scheduler").create_schedule(
+            Name=f"{NAME}-PusherFunctionTick-1A2B", ScheduleExpression="rate(1 minute)",
+            FlexibleTimeWindow={"Mode": "OFF"},
+            Target={"Arn": arn, "RoleArn": f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/scheduler"},
+        )  # fmt: skip
+
+    def _outputs(self, stack: Stack) -> None:
+        known = {
+            "PusherFunctionName": _function_name("PusherFunction"),
+            "OperatorFunctionName": _function_name("OperatorFunction"),
+            "WorkspaceId": self.workspace,
+            "FailureQueueUrl": self.queue,
+            "SpoolBucketName": self.bucket,
+            "BackfillStateMachineArn": self.machine,
+            "PusherLogGroupName": _log_group("pusher"),
+            "OperatorLogGroupName": _log_group("operator"),
+        }
+        outputs = {name: {"Value": known.get(name, "another")} for name in stack.outputs()}
+        body = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}, "Outputs": outputs}
+        self.client("cloudformation").create_stack(StackName=NAME, TemplateBody=json.dumps(body))
+
+    def _alarm(self, name: str, alarm: Mapping[str, Any]) -> None:
+        taken = {key: value for key, value in alarm.items() if key != "Tags"}
+        for key in ("Threshold", "Period", "EvaluationPeriods"):
+            if key in taken:
+                taken[key] = int(taken[key])
+        self.client("cloudwatch").put_metric_alarm(AlarmName=f"{NAME}-{name}-1A2B3C", **taken)
+        self.client("cloudwatch").set_alarm_state(
+            AlarmName=f"{NAME}-{name}-1A2B3C", StateValue="ALARM", StateReason="Threshold Crossed"
+        )
+
+    def _serve(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        operation = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
+        path = re.sub(r"/ws-[\w-]+", "/ID", environ["PATH_INFO"])
+        missing = MISSING.get(operation) or MISSING.get(f"{environ['REQUEST_METHOD']} {path}")
+        if missing:
+            return _answer(start_response, *missing)
+        if path.endswith("/invocations"):
+            return _answer(start_response, 200, self.invoke(json.loads(body)))
+        answer = super()._serve(environ, start_response)
+        return _filtered(body, answer) if operation == "FilterLogEvents" else answer
+
+
+def _answer(start_response: StartResponse, status: int, value: Any) -> list[bytes]:
+    body = json.dumps(value).encode()
+    start_response(f"{status} OK", [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def _filtered(body: bytes, answer: Iterable[bytes]) -> list[bytes]:
+    """moto knows no filter pattern for JSON, and takes several terms for one text."""
+    found = json.loads(b"".join(answer))
+    keeps = _pattern(json.loads(body).get("filterPattern", ""))
+    found["events"] = [one for one in found["events"] if keeps(one["message"])]
+    return [json.dumps(found).encode()]
+
+
+def _pattern(text: str) -> Callable[[str], bool]:
+    """`{ $.a.b = "c" }`, or terms of which one has to be there (`?a ?b`), or one term."""
+    if selector := re.fullmatch(r'\{ \$\.([\w.]+) = "([^"]*)" \}', text):
+        names, value = selector[1].split("."), selector[2]
+        return lambda line: line.startswith("{") and _member(json.loads(line), names) == value
+    terms = [term.lstrip("?") for term in shlex.split(text)]
+    return lambda line: not terms or any(term in line for term in terms)
+
+
+def _member(value: Any, names: Sequence[str]) -> Any:
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _log_group(name: str) -> str:
+    return f"/aws/lambda/{NAME}/{name}"
+
+
+def _function_name(name: str) -> str:
+    return f"{NAME}-{name}-1A2B3C"
+
+
+def _zip() -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        file.writestr("app.py", "def handler(event, context): pass\n")
+    return content.getvalue()

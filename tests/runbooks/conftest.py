@@ -1,0 +1,119 @@
+"""A deployed stack whose runs have gone wrong, and a shell for the commands of its runbooks."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from sandbox.amp import Receiver
+from sandbox.api import Api
+from tests.rig.clock import StandingClock
+from tests.rig.command_line import SOURCES
+from tests.rig.delivery import ENVIRONMENT
+from tests.rig.faulty_function import NOT_ALLOWED, OPERATOR, SERIES_LIMIT, FaultyFunction
+from tests.rig.needs import Require
+from tests.rig.runbooks import INDEX, Shell, blocks
+from tests.rig.stack import Stack, load_template, translate
+from tests.rig.stack_in_aws import StackInAws
+
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:alerts"
+EVERY_ALARM = {"AlarmTopicArn": TOPIC, "DiscardedSamplesAlarm": "yes"}
+PLATFORM = [
+    "2026-12-01T03:00:50.123Z 0b2c Task timed out after 50.05 seconds",
+    "REPORT RequestId: 0b2c\tDuration: 50050.12 ms\tBilled Duration: 50000 ms\tMemory Size: 256 MB\t"
+    "Max Memory Used: 128 MB\t",
+]
+
+
+@pytest.fixture(scope="session")
+def full_stack() -> Stack:
+    """The template with every alarm."""
+    template = load_template()
+    return Stack(template, translate(template), **EVERY_ALARM)
+
+
+@pytest.fixture
+def programs(require: Require, tmp_path: Path) -> Path:
+    """A folder with `aws` and `pusher`, which run with this Python."""
+    require(importlib.util.find_spec("awscli"), "awscli")
+    require(shutil.which("jq"), "jq on PATH")
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, module in (("aws", "awscli"), ("pusher", "lambda_remote_write_cli")):
+        program = folder / name
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m {module} "$@"\n')
+        program.chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def world(
+    full_stack: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Iterator[tuple[StackInAws, FaultyFunction]]:
+    """A run was refused, one found the receiver closed to it, so that samples wait; a metric has failed in the last."""
+    with ExitStack() as opened:
+        aws = opened.enter_context(StackInAws())
+        clock = StandingClock(int(time.time() * 1000) - 240_000)
+        api, amp = (opened.enter_context(one) for one in (Api(now=clock.time), Receiver(now=clock.time)))
+        aws.deploy(full_stack)
+        function = FaultyFunction(tmp_path, api, amp, clock, capsys, spool=f"s3://{aws.bucket}")
+        function.env_vars = {"AWS_ENDPOINT_URL_S3": aws.url, "AWS_REGION": "us-east-1"}
+        aws.invoke = lambda event: function.app(OPERATOR).handle(event, None)
+        yield aws, function
+
+
+def happened(aws: StackInAws, function: FaultyFunction) -> None:
+    """What the log, the spool, the queue and the state machine then have."""
+    lines = [*PLATFORM]
+    function.amp.always(SERIES_LIMIT)
+    lines += function.lines({})
+    function.value = "valeur"
+    function.amp.always(NOT_ALLOWED)
+    lines += function.lines({})
+    aws.log("pusher", lines)
+    aws.log("operator", ['{"timestamp": "now", "backfill": {"action": "backfill", "parts": 3, "windows": 9}}'])
+    function.amp.always(None)
+    given = {"job": "usage", "start": "-2h"}
+    last = {"parts": 3, "windows": 9, "stopped": "the API fails", "endpoints": [{"endpoint": "amp", "accepted": 10}]}
+    failure = {"error": "BackfillStopped", "cause": "the API fails", "event": given, "last": last}
+    aws.execution("june", "FAILED", given, failure)
+    aws.execution("june-again", "SUCCEEDED", given, {"done": True, "stopped": ""})
+    aws.execution("july", "TIMED_OUT", given, {})
+    message = '{"requestContext": {"condition": "RetriesExhausted"}, "requestPayload": {"action": "plan"}}'
+    aws.client("sqs").send_message(QueueUrl=aws.queue, MessageBody=message)
+
+
+@pytest.fixture
+def shell(world: tuple[StackInAws, FaultyFunction], programs: Path, tmp_path: Path) -> Shell:
+    """Runs the commands in bash, after those of the index, in the folder of the config."""
+    aws, function = world
+    happened(aws, function)
+    (setup,) = blocks(INDEX)
+    environment = {
+        **ENVIRONMENT, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "200", "HOME": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join([SOURCES["PYTHONPATH"], *sys.path]), "AWS_ENDPOINT_URL": aws.url,
+        "AWS_PAGER": "",
+    }  # fmt: skip
+
+    def run(commands: str) -> subprocess.CompletedProcess[str]:
+        script = f"set -euo pipefail\n{setup}\n{commands}"
+        return subprocess.run(
+            ["bash", "-c", script],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    return run

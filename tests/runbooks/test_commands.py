@@ -1,0 +1,68 @@
+"""Every command of every runbook runs as it stands, in the order of its page, against a stack in which things have gone
+wrong; what a page's reader is told to look for is printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.rig.runbooks import INDEX, REFUSALS, Shell, blocks, pages
+
+pytestmark = pytest.mark.slow
+
+# What the commands of a page must show of what has happened.
+SHOWN = {
+    "errors": ["Task timed out after 50.05 seconds", "RetriesExhausted", "50050.12 ms", "no mistakes", "ALARM"],
+    "silence": ["metrics-PusherFunctionTick-1A2B\tENABLED", "the role may not write", "ACTIVE", "ALARM"],
+    "jobs-down": ["usage: ", "value finds no value", "is down", "ALARM"],
+    "metric-failed": ["value finds no value", "value_missing", '"failed"'],
+    "targets-down": ["127.0.0.1:1", "Connection refused", '["node",1,2]'],
+    "lost-samples": ["per_user_series_limit", "quota-code L-5A151448", "ALARM"],
+    "oldest-waiting": ["the role may not write", "spool/amp/0/", "ACTIVE", "ALARM"],
+    "series-growth": ["10000000.0", "no mistakes"],
+    "new-series-limited": ["new_series_limit is not set here", "no mistakes"],
+    "discarded-samples": ["lambda-remote-write", "logging is off", "ALARM"],
+    "backfill-failed": ["BackfillStopped: the API fails", '"accepted": 10', "june-again", '"done": true'],
+    "backfill-timed-out": ["july", '"start": "-2h"', "60"],
+    "refusals": ["per_user_series_limit", "UPDATING", "PENDING", "lambda-remote-write"],
+}
+
+
+def page_name(page: Path) -> str:
+    return page.stem
+
+
+@pytest.mark.parametrize("page", [*pages(), REFUSALS], ids=page_name)
+def test_the_commands_of_a_page_run_and_show_what_has_happened(shell: Shell, page: Path) -> None:
+    found = blocks(page)
+    assert found
+    steps = "\n".join(f"echo '--- block {number}' >&2\n{block}" for number, block in enumerate(found, 1))
+    done = shell(steps)
+    assert done.returncode == 0, done.stderr + done.stdout
+    complaints = [line for line in done.stderr.splitlines() if "rror" in line and not line.startswith("---")]
+    assert not complaints, done.stderr
+    assert [word for word in SHOWN[page.stem] if word not in done.stdout] == [], done.stdout
+
+
+def test_the_index_sets_every_variable_that_a_page_uses(shell: Shell) -> None:
+    (setup,) = blocks(INDEX)
+    names = [
+        "STACK",
+        "REGION",
+        "CONFIG",
+        "SINCE",
+        "FUNCTION",
+        "OPERATOR",
+        "WORKSPACE",
+        "QUEUE",
+        "BUCKET",
+        "BACKFILL",
+        "LOG",
+    ]
+    done = shell("\n".join(f'echo "{name}=${name}"' for name in names))
+    assert done.returncode == 0, done.stderr
+    values = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    assert set(values) == set(names)
+    assert all(value not in ("", "None") for value in values.values()), values
+    assert "output" in setup
