@@ -10,6 +10,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from moto.core import DEFAULT_ACCOUNT_ID
@@ -43,7 +44,8 @@ class StackInAws(Aws):
         """Makes what the runbooks' commands ask for, with the outputs and alarms that the template has."""
         self.bucket = f"{NAME}-spoolbucket-1a2b"
         self.client("s3").create_bucket(Bucket=self.bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
-        self.queue = self.client("sqs").create_queue(QueueName=f"{NAME}-FailureQueue-1A2B")["QueueUrl"]
+        made = self.client("sqs").create_queue(QueueName=f"{NAME}-FailureQueue-1A2B")["QueueUrl"]
+        self.queue = f"{self.url}{urlsplit(made).path}"  # where the command line sends what is for this queue
         self.workspace = self.client("amp").create_workspace(alias="lambda-remote-write")["workspaceId"]
         self.machine = self._state_machine()
         for name in ("PusherFunction", "OperatorFunction"):
@@ -63,13 +65,16 @@ class StackInAws(Aws):
         client, group = self.client("logs"), _log_group(name)
         client.put_log_events(logGroupName=group, logStreamName="2026/12/01/[$LATEST]1", logEvents=events)
 
-    def execution(self, name: str, status: str, given: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
-        """An execution of the state machine that ended so, and the file that it wrote."""
+    def execution(self, name: str, status: str, given: Mapping[str, Any]) -> None:
+        """An execution of the state machine that ended so."""
         client = self.client("stepfunctions")
         arn = client.start_execution(stateMachineArn=self.machine, name=name, input=json.dumps(given))["executionArn"]
         machine = stepfunctions_backends[DEFAULT_ACCOUNT_ID][REGION].describe_state_machine(self.machine)
         (execution,) = (one for one in machine.executions if one.execution_arn == arn)
         execution.status = status
+
+    def summary(self, name: str, summary: Mapping[str, Any]) -> None:
+        """What an execution wrote into the bucket."""
         self.client("s3").put_object(Bucket=self.bucket, Key=f"backfill/{name}.json", Body=json.dumps(summary).encode())
 
     def _state_machine(self) -> str:
@@ -132,8 +137,10 @@ class StackInAws(Aws):
             return _answer(start_response, *missing)
         if path.endswith("/invocations"):
             return _answer(start_response, 200, self.invoke(json.loads(body)))
-        answer = super()._serve(environ, start_response)
-        return _filtered(body, answer) if operation == "FilterLogEvents" else answer
+        if operation == "FilterLogEvents":
+            moto = b"".join(super()._serve(environ, lambda *_: lambda _: None))
+            return _answer(start_response, 200, _filtered(json.loads(body).get("filterPattern", ""), json.loads(moto)))
+        return super()._serve(environ, start_response)
 
 
 def _answer(start_response: StartResponse, status: int, value: Any) -> list[bytes]:
@@ -142,12 +149,10 @@ def _answer(start_response: StartResponse, status: int, value: Any) -> list[byte
     return [body]
 
 
-def _filtered(body: bytes, answer: Iterable[bytes]) -> list[bytes]:
+def _filtered(pattern: str, found: dict[str, Any]) -> dict[str, Any]:
     """moto knows no filter pattern for JSON, and takes several terms for one text."""
-    found = json.loads(b"".join(answer))
-    keeps = _pattern(json.loads(body).get("filterPattern", ""))
-    found["events"] = [one for one in found["events"] if keeps(one["message"])]
-    return [json.dumps(found).encode()]
+    keeps = _pattern(pattern)
+    return found | {"events": [one for one in found["events"] if keeps(one["message"])]}
 
 
 def _pattern(text: str) -> Callable[[str], bool]:
