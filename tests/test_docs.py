@@ -74,7 +74,12 @@ def test_every_key_that_is_read_is_documented(module: str, at_least: int) -> Non
 
 PAGES = sorted(
     path
-    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/*.md"), ROOT / "proto/README.md"]
+    for path in [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("examples/**/*.md"),
+        ROOT / "proto/README.md",
+    ]
     if path.is_file()
 )
 
