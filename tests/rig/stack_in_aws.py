@@ -73,6 +73,12 @@ class StackInAws(Aws):
         (execution,) = (one for one in machine.executions if one.execution_arn == arn)
         execution.status = status
 
+    def metric(self, namespace: str, name: str, **dimensions: str) -> None:
+        """A datapoint of now."""
+        pairs = [{"Name": key, "Value": value} for key, value in dimensions.items()]
+        data = {"MetricName": name, "Dimensions": pairs, "Value": 7.0}
+        self.client("cloudwatch").put_metric_data(Namespace=namespace, MetricData=[data])
+
     def summary(self, name: str, summary: Mapping[str, Any]) -> None:
         """What an execution wrote into the bucket."""
         self.client("s3").put_object(Bucket=self.bucket, Key=f"backfill/{name}.json", Body=json.dumps(summary).encode())
