@@ -13,7 +13,9 @@ from typing import Any
 from urllib.parse import urlsplit
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from moto.core import DEFAULT_ACCOUNT_ID
+from botocore.session import get_session
+from botocore.validate import ParamValidator
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.stepfunctions.models import stepfunctions_backends
 
 from tests.rig.aws import REGION, Aws
@@ -22,16 +24,15 @@ from tests.rig.stack import Stack
 NAME = "metrics"
 Invoke = Callable[[dict[str, Any]], Any]
 
-# What moto does not have, by the operation's name or its path. The command line has checked the request against the
-# service's model before it sends it; these are answers of the form that the model states.
 _QUOTA = {"QuotaCode": "L-5A151448", "QuotaName": "Active series per workspace", "Value": 10_000_000.0}
 _CONFIGURATION = {"outOfOrderTimeWindowInSeconds": 60, "status": {"statusCode": "ACTIVE"}}
-MISSING: Mapping[str, tuple[int, Any]] = {
-    "GetServiceQuota": (200, {"Quota": _QUOTA}),
-    "GetAWSDefaultServiceQuota": (200, {"Quota": _QUOTA}),
-    "RequestServiceQuotaIncrease": (200, {"RequestedQuota": {"Id": "1", "Status": "PENDING"}}),
-    "GET /workspaces/ID/configuration": (200, {"workspaceConfiguration": _CONFIGURATION}),
-    "PATCH /workspaces/ID/configuration": (202, {"status": {"statusCode": "UPDATING"}}),
+# Operations that moto lacks, by service. A request is checked against the service's model, and gets this answer.
+MISSING: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("service-quotas", "GetServiceQuota"): {"Quota": _QUOTA},
+    ("service-quotas", "GetAWSDefaultServiceQuota"): {"Quota": _QUOTA},
+    ("service-quotas", "RequestServiceQuotaIncrease"): {"RequestedQuota": {"Id": "1", "Status": "PENDING"}},
+    ("amp", "DescribeWorkspaceConfiguration"): {"workspaceConfiguration": _CONFIGURATION},
+    ("amp", "UpdateWorkspaceConfiguration"): {"status": {"statusCode": "UPDATING"}},
 }
 
 
@@ -137,16 +138,29 @@ class StackInAws(Aws):
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
         operation = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
-        path = re.sub(r"/ws-[\w-]+", "/ID", environ["PATH_INFO"])
-        missing = MISSING.get(operation) or MISSING.get(f"{environ['REQUEST_METHOD']} {path}")
-        if missing:
+        if missing := _missing(environ["REQUEST_METHOD"], environ["PATH_INFO"], operation, body):
             return _answer(start_response, *missing)
-        if path.endswith("/invocations"):
+        if environ["PATH_INFO"].endswith("/invocations"):
             return _answer(start_response, 200, self.invoke(json.loads(body)))
         if operation == "FilterLogEvents":
             moto = b"".join(super()._serve(environ, lambda *_: lambda _: None))
             return _answer(start_response, 200, _filtered(json.loads(body).get("filterPattern", ""), json.loads(moto)))
         return super()._serve(environ, start_response)
+
+
+def _missing(method: str, path: str, target: str, body: bytes) -> tuple[int, Mapping[str, Any]] | None:
+    """The status and the answer to a request that moto cannot answer, if it is one."""
+    for (service, name), answer in MISSING.items():
+        model = get_session().get_service_model(service).operation_model(name)
+        uri = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", str(model.http["requestUri"]))
+        named = None if target else re.fullmatch(uri, path)
+        if target == name or (named and method == model.http["method"]):
+            given = (json.loads(body) if body else {}) | (named.groupdict() if named else {})
+            assert model.input_shape is not None
+            found = ParamValidator().validate(given, model.input_shape)
+            refusal = {"__type": "ValidationException", "message": found.generate_report()}
+            return (400, refusal) if found.has_errors() else (200, answer)
+    return None
 
 
 def _answer(start_response: StartResponse, status: int, value: Any) -> list[bytes]:

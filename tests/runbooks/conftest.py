@@ -48,7 +48,8 @@ def programs(require: Require, tmp_path: Path) -> Path:
     require(shutil.which("jq"), "jq on PATH")
     folder = tmp_path / "bin"
     folder.mkdir()
-    for name, module in (("aws", "awscli"), ("pusher", "lambda_remote_write_cli")):
+    # Version 1 prefers an old address of SQS to AWS_ENDPOINT_URL.
+    for name, module in (("aws", 'awscli --endpoint-url "$AWS_ENDPOINT_URL"'), ("pusher", "lambda_remote_write_cli")):
         program = folder / name
         program.write_text(f'#!/bin/sh\nexec {sys.executable} -m {module} "$@"\n')
         program.chmod(0o755)
@@ -105,7 +106,6 @@ def shell(world: tuple[StackInAws, FaultyFunction], programs: Path, tmp_path: Pa
         **ENVIRONMENT, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "200", "HOME": str(tmp_path),
         "PYTHONPATH": os.pathsep.join([SOURCES["PYTHONPATH"], *sys.path]), "AWS_ENDPOINT_URL": aws.url,
         "AWS_MAX_ATTEMPTS": "1",
-        "BOTO_DISABLE_COMMONNAME": "true",  # version 1 knows an old address of SQS, which it prefers to AWS_ENDPOINT_URL
     }  # fmt: skip
 
     def run(commands: str) -> subprocess.CompletedProcess[str]:
