@@ -153,7 +153,7 @@ def _missing(method: str, path: str, target: str, body: bytes) -> tuple[int, Map
     for (service, name), answer in MISSING.items():
         model = get_session().get_service_model(service).operation_model(name)
         uri = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", str(model.http["requestUri"]))
-        named = None if target else re.fullmatch(uri, path)
+        named = None if uri == "/" else re.fullmatch(uri, path)  # "/" has the operation in its target
         if target == name or (named and method == model.http["method"]):
             given = (json.loads(body) if body else {}) | (named.groupdict() if named else {})
             assert model.input_shape is not None
