@@ -21,6 +21,7 @@ BURST_MINUTES = 5
 LAG_SECONDS = {"4": 0, "5": 3, "6": 7}
 MAX_RANGE_SECONDS = 86_400
 ITEMS, PAGE_SIZE = 45, 20
+COUNT_FIELD = "apiRequestCount"
 
 HOSTS = {"ap-northeast-2": ("web-1", "web-2", "db-1"), "us-east-1": ("web-1", "web-2")}
 RELEASE = "2.14.0"
@@ -42,14 +43,14 @@ def request_count(project: str, at: int) -> int:
     return int(900 * (cycle * BURST_MINUTES + max(0.0, phase - idle)))
 
 
-def usage(now: float) -> list[dict[str, Any]]:
+def usage(now: float, count_field: str = COUNT_FIELD) -> list[dict[str, Any]]:
     """The newest point of each project."""
     minute = int(now // 60) * 60
-    return [_record(project, minute - lag) for project, lag in LAG_SECONDS.items()]
+    return [_record(project, minute - lag, count_field) for project, lag in LAG_SECONDS.items()]
 
 
-def _record(project: str, at: int) -> dict[str, Any]:
-    return {"currentTime": at, "apiRequestCount": request_count(project, at), "projectCode": project}
+def _record(project: str, at: int, count_field: str) -> dict[str, Any]:
+    return {"currentTime": at, count_field: request_count(project, at), "projectCode": project}
 
 
 def fleet(now: float) -> dict[str, Any]:
@@ -75,10 +76,13 @@ class Api(StandIn):
     """The API behind a socket; a context manager.
 
     Paths: `/usage[?from=SECONDS&to=SECONDS]`, `/fleet`, `/paged/link`, `/paged/cursor`, `/paged/number`, and whatever a
-    test adds with `serve`.
+    test adds with `serve`. `count_field` may be assigned at any time: a new version of the API has renamed it.
+    `answers` are the newest ones by path, without the faults in their sending.
     """
 
     def __init__(self, *, now: Clock = time.time) -> None:
+        self.count_field = COUNT_FIELD
+        self.answers: dict[str, Answer] = {}
         self._now = now
         self._lock = threading.Lock()
         self._requests: list[Request] = []
@@ -110,17 +114,23 @@ class Api(StandIn):
         return self.url + path
 
     def _respond(self, request: Request) -> Answer | Fault:
+        answer = self._answer(request)
         with self._lock:
             self._requests.append(request)
+            if isinstance(answer, Answer):
+                self.answers[request.path] = answer
+        return answer
+
+    def _answer(self, request: Request) -> Answer | Fault:
         if request.fault and not request.fault.handled:
-            return Answer()
+            return request.fault.instead or Answer()
         route = self._routes.get(request.path)
         return route(request) if route else Answer.json({"error": f"no such path: {request.path}"}, 404)
 
     def _usage(self, request: Request) -> Answer:
         if "from" in request.params or "to" in request.params:
             return self._usage_between(request)
-        return Answer.json(usage(self._now()))
+        return Answer.json(usage(self._now(), self.count_field))
 
     def _usage_between(self, request: Request) -> Answer:
         """The points of each project between two unix times, both included."""
@@ -130,7 +140,7 @@ class Api(StandIn):
         minutes = range(-(-start // 60) * 60, end + 60, 60)
         times = {project: [at - lag for at in minutes] for project, lag in LAG_SECONDS.items()}
         return Answer.json([
-            _record(project, at)
+            _record(project, at, self.count_field)
             for project, found in times.items()
             for at in found
             if start <= at <= min(end, self._now())
