@@ -186,14 +186,20 @@ class LoopbackServer:
     """
 
     def __init__(
-        self, respond: Responder, *, plan: Planner | None = None, now: Callable[[], float] = time.time
+        self,
+        respond: Responder,
+        *,
+        plan: Planner | None = None,
+        now: Callable[[], float] = time.time,
+        port: int = 0,
     ) -> None:
+        """`port` 0 is any that is free. Raises OSError when it is taken."""
         self.respond = respond
         self.plan: Planner = plan or (lambda method, path: None)
         self.now = now
         self.errors: list[Exception] = []
         self._closing = threading.Event()
-        self._server = _Server(self)
+        self._server = _Server(self, port)
         self.port: int = self._server.server_address[1]
         self.base_url = f"http://127.0.0.1:{self.port}"
         # A short poll interval, because it is how long close() waits.
@@ -266,13 +272,13 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, owner: LoopbackServer) -> None:
+    def __init__(self, owner: LoopbackServer, port: int) -> None:
         self.owner = owner
         self.accepted = 0
         self.to_reset: set[socket.socket] = set()
         self._open: set[socket.socket] = set()
         self._changed = threading.Condition()
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", port), _Handler)
 
     def server_bind(self) -> None:
         # HTTPServer's own asks the resolver for the host's name, which can take seconds and is never used here.

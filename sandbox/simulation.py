@@ -24,11 +24,11 @@ from lambda_remote_write.remote_write.explain import Explanation, explain
 from lambda_remote_write.spool import entry as entries
 
 from .amp import Labels, Limits, Received, Receiver, SigV4, decode
-from .api import COUNT_FIELD, Api
+from .api import COUNT_FIELD, ORIGIN, Api
 from .example import RANGES, USAGE_METRIC
 from .server import Answer, Fault
 
-START = 1_716_480_000  # the same at every start, so that a picture of the demo is the same: 2024-05-23 16:00 UTC
+START = ORIGIN + 8 * 3600  # the same at every start, so that a picture of the demo is the same
 WINDOW_MINUTES = 120  # what is remembered of runs, and shown
 LONGEST_MINUTES = 7 * 1440  # the receiver forgets nothing, so that a demo forgotten overnight needs an end
 USAGE_JOB = "custom_exporter"

@@ -68,7 +68,15 @@ def _up(world: Simulation, times: Sequence[int]) -> dict[str, list[float | None]
 
 
 def _answer(answer: Answer) -> dict[str, Any]:
-    return {"status": answer.status, "body": json.dumps(json.loads(answer.body), indent=1, ensure_ascii=False)}
+    return {"status": answer.status, "body": _json_text(json.loads(answer.body))}
+
+
+def _json_text(document: Any) -> str:
+    """A record in each line, where it is a list."""
+    if not isinstance(document, list):
+        return json.dumps(document, ensure_ascii=False)
+    records = ",\n".join(f"  {json.dumps(one, ensure_ascii=False)}" for one in document)
+    return f"[\n{records}\n]"
 
 
 def _sample(sample: SentSample) -> dict[str, Any]:
