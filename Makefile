@@ -59,8 +59,8 @@ $(VENV)/.dev: requirements/dev.txt requirements/run.txt pyproject.toml | $(PY)
 
 # --- Daily work --------------------------------------------------------------------------------------------------------
 
-demo: $(VENV)/.run ## runs a push from end to end, without AWS
-	@$(WITH_SOURCES) $(PY) -m sandbox.demo
+demo: $(VENV)/.run ## runs a push from end to end, without AWS, and shows a page (ARGS=--no-page)
+	@$(WITH_SOURCES) $(PY) -m sandbox.demo $(ARGS)
 
 # Two processes a core, because many tests wait. A process that has finished takes tests over from another one, which
 # may start the servers of a test file twice.

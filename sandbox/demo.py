@@ -1,173 +1,224 @@
-"""`make demo`: the Lambda handler against the example API and an AMP-like receiver for forty simulated minutes,
-then what arrived: a table, a plot, the accounting, and Prometheus's own functions when one is on PATH."""
+"""`make demo`: forty simulated minutes of the function against the example API and a receiver that behaves like AMP,
+an outage, and what became of every sample. On a terminal it ends with a page that goes on with the same world."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
-import io
+import errno
 import itertools
-import json
-import tempfile
-import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+import os
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 
 import plotext
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lambda_remote_write.app import App
-from lambda_remote_write.dependencies import Dependencies
+from .page import panels
+from .page.server import PageServer
+from .page.state import clock_text, run
+from .prometheus import Prometheus, PrometheusError, find
+from .simulation import Minute, Simulation, Switch
 
-from .amp import Receiver, SigV4
-from .api import Api
-from .example import USAGE_METRIC
-from .prometheus import Prometheus, find
-
-_MINUTES = 40
-_FUNCTIONS = ("irate(api_requests_total[10m])", "deriv(api_requests_total[10m])", "idelta(api_requests_total[10m])")
-_CONFIG = """\
-global: {{external_labels: {{environment: demo}}}}
-self_metrics: false
-json_configs:
-  - job_name: custom_exporter
-    url: {api}/usage
-    labels: {{team: billing}}
-    metrics:
-{usage}
-  - job_name: fleet
-    url: {api}/fleet
-    metrics:
-      - name: host_state
-        help: 1 when the host is well, 0.5 degraded, 0 failed.
-        type: gauge
-        records: ["regions[]", "hosts"]
-        value: state
-        value_map: {{OK: 1, DEGRADED: 0.5, FAIL: 0}}
-        labels: {{region: "^.name", host: "@key", release: "$.release"}}
-remote_write:
-  - url: {amp}
-    sigv4: {{region: us-east-1}}
-"""
+MINUTES, OUTAGE_MINUTES = 40, 5
+_HERE = "this demo, as Prometheus does (with a Prometheus 3.5 or newer on PATH, it would be asked)"
+_YOUR_API = """\
+cp examples/json-api/config.yaml my.yaml     # put your API's address and fields there; docs/json.md has recipes
+PUSHER_WORKSPACE=ws-EXAMPLE AWS_REGION=eu-west-1 .venv/bin/pusher check my.yaml     # every mistake at once
+PUSHER_WORKSPACE=ws-EXAMPLE AWS_REGION=eu-west-1 .venv/bin/pusher plan my.yaml      # asks your API, sends nothing"""
 
 
-class Clock:
-    """Minutes that pass when told. Seconds since the epoch."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
-def main() -> None:
-    """Runs the demo; a little over a second of wall time, plus Prometheus's start."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the demo; a few seconds of wall time, and the page until Ctrl-C. Returns the exit status."""
+    options = _parser().parse_args(arguments)
     console = Console(width=110, highlight=False)
-    clock = Clock(time.time() // 60 * 60 - _MINUTES * 60)
     with contextlib.ExitStack() as stack:
-        prometheus = stack.enter_context(Prometheus()) if find() else None
-        api = stack.enter_context(Api(now=clock))
-        forward = prometheus.write_url if prometheus else None
-        signature = SigV4(token="session-token-of-the-demo")
-        receiver = stack.enter_context(Receiver(auth=signature, now=clock, forward_url=forward))
-        reports, line = _push_every_minute(api, receiver, signature, clock)
-        console.print(f"\n[bold]{_MINUTES} scheduled minutes[/], pushed as the schedule does it. Its last log line:")
-        console.print(Text(line[:430] + " …", style="dim"))
-        _show_series(console, receiver)
-        _show_plot(console, receiver)
-        _show_accounting(console, reports, receiver)
-        if prometheus:
-            _show_functions(console, prometheus, clock())
-        else:
-            console.print(
-                "\n(With a Prometheus >= 3.5 on PATH, irate, deriv and idelta over these samples follow here.)"
-            )
+        prometheus = stack.enter_context(_prometheus())
+        world = stack.enter_context(Simulation(forward_url=prometheus.write_url if prometheus else None))
+        panel = panels.of_prometheus(prometheus) if prometheus else panels.of_receiver(world.receiver)
+        computed_by = "a real Prometheus that got the same requests" if prometheus else _HERE
+        _tell(console, world, panel, computed_by)
+        has_page = not options.no_page and os.environ.get("CI") != "true" and sys.stdout.isatty()
+        if has_page:
+            try:
+                server = stack.enter_context(PageServer(world, panel, computed_by, port=options.port))
+            except OSError as error:
+                print(_no_page_sentence(options.port, error), file=sys.stderr)
+                return 2
+            console.print("\n[bold]Watch it.[/] A page goes on with this world, and lets you break it in five ways:\n")
+            console.print(f"  {server.url}")
+        console.print("\n[bold]Now your API.[/] With a config of your own:\n")
+        console.print(Text(_YOUR_API), soft_wrap=True)
+        if has_page:
+            _wait_for_ctrl_c(console)
+    return 0
 
 
-def _push_every_minute(
-    api: Api, receiver: Receiver, signature: SigV4, clock: Clock
-) -> tuple[list[dict[str, Any]], str]:
-    """Invokes the function once a simulated minute. Returns the reports and the last log line."""
-    reports = []
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()) as log:
-        config = Path(folder) / "config.yaml"
-        config.write_text(_CONFIG.format(usage=USAGE_METRIC, api=api.url.rstrip("/"), amp=receiver.url))
-        env_vars = {
-            "PUSHER_CONFIG": str(config),
-            "AWS_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": signature.access_key,
-            "AWS_SECRET_ACCESS_KEY": signature.secret_key,
-            "AWS_SESSION_TOKEN": signature.token or "",
-        }
-        app = App(Dependencies(env_vars, now_ms=lambda: int(clock() * 1000)))
-        for _ in range(_MINUTES):
-            clock.seconds += 60
-            scheduled = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(clock()))
-            reports.append(app.handle({"action": "push", "scheduled_time": scheduled}, None))
-    lines = [line for line in log.getvalue().splitlines() if '"report"' in line]
-    return reports, lines[-1]
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="make demo",
+        description="Runs a push from end to end on this machine, without AWS, and shows what became of every sample.",
+        epilog="make passes options on: make demo ARGS='--port 8080'. Without a terminal, or with CI=true, the demo "
+        "ends by itself.",
+    )
+    parser.add_argument("--no-page", action="store_true", help="end after the text, without the page")
+    parser.add_argument("--port", type=_port, default=0, help="of the page on 127.0.0.1; by default one that is free")
+    return parser
 
 
-def _show_series(console: Console, receiver: Receiver) -> None:
-    table = Table("series", "samples", "first", "last", "newest at", title="What arrived", title_justify="left")
-    for labels, samples in receiver.samples.items():
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
+    return int(text)
+
+
+@contextlib.contextmanager
+def _prometheus() -> Iterator[Prometheus | None]:
+    """A running one, if there is one that runs."""
+    with contextlib.ExitStack() as stack:
+        found = None
+        if find():
+            with contextlib.suppress(PrometheusError):
+                found = stack.enter_context(Prometheus())
+        yield found
+
+
+# --- The story -------------------------------------------------------------------------------------------------------
+
+
+def _tell(console: Console, world: Simulation, panel: panels.Panels, computed_by: str) -> None:
+    for _ in range(MINUTES):
+        world.run_minute()
+    _show_series(console, world)
+    _show_plot(console, world)
+    _show_functions(console, world, panel, computed_by)
+    _show_accounting(console, world)
+    _show_outage(console, world)
+
+
+def _show_series(console: Console, world: Simulation) -> None:
+    console.print(
+        f"\n[bold]{MINUTES} minutes of the schedule have passed.[/] At each, the function has asked two JSON APIs, "
+        "made samples of their answers, and sent them, signed, to a receiver that checks and refuses as AMP does. These "
+        "series have arrived:\n"
+    )
+    table = Table("series", "samples", "first", "last", "newest at")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for labels, samples in world.receiver.samples.items():
         name = dict(labels)["__name__"]
-        if name.startswith("scrape_"):
-            continue
-        shown = ", ".join(
-            f'{key}="{value}"' for key, value in labels if key not in ("__name__", "instance", "environment")
-        )
-        newest = time.strftime("%H:%M:%S", time.gmtime(samples[-1][0] / 1000))
-        table.add_row(
-            Text(f"{name}{{{shown}}}"), str(len(samples)), f"{samples[0][1]:g}", f"{samples[-1][1]:g}", newest
-        )
+        if not name.startswith("scrape_"):
+            newest = clock_text(samples[-1][0] / 1000)
+            values = [f"{value:,g}" if value < 1 else f"{value:,.0f}" for _, value in (samples[0], samples[-1])]
+            table.add_row(Text(_series_text(labels)), f"{len(samples):,}", *values, newest)
     console.print(table)
 
 
-def _show_plot(console: Console, receiver: Receiver) -> None:
+def _series_text(labels: Sequence[tuple[str, str]]) -> str:
+    hidden = ("__name__", "instance", "environment", "team", "release")
+    shown = ", ".join(f'{name}="{text}"' for name, text in labels if name not in hidden)
+    return f"{dict(labels)['__name__']}{{{shown}}}"
+
+
+def _show_plot(console: Console, world: Simulation) -> None:
     """Requests per minute, by projectCode, straight from the received samples."""
-    lines = {}
-    for labels, samples in receiver.samples.items():
-        found = dict(labels)
-        if found["__name__"] == "api_requests_total":
-            steps = itertools.pairwise(samples)
-            lines[found["projectCode"]] = [after[1] - before[1] for before, after in steps]
+    console.print("\nWhat the counter's samples say, minute by minute, straight from what the receiver holds:\n")
+    lines = {
+        dict(labels)[panels.LABEL]: [after - before for (_, before), (_, after) in itertools.pairwise(samples)]
+        for labels, samples in world.receiver.series(panels.METRIC).items()
+    }
     console.print(Text.from_ansi(_plot("requests per minute, by projectCode", lines)))
+
+
+def _show_functions(console: Console, world: Simulation, panel: panels.Panels, computed_by: str) -> None:
+    console.print(f"\nWhat Grafana's panels ask for, computed by {computed_by}:\n", soft_wrap=True)
+    times = [minute.at for minute in world.minutes][2:]
+    for function in ("irate", "deriv", "idelta"):
+        lines = {
+            project: [number for number in numbers if number is not None]
+            for project, numbers in panel(function, times).items()
+        }
+        console.print(Text.from_ansi(_plot(panels.expression(function), lines)))
 
 
 def _plot(title: str, lines: Mapping[str, Sequence[float]]) -> str:
     plotext.clear_figure()
     plotext.theme("clear")
-    plotext.plot_size(100, 16)
+    plotext.plot_size(100, 14)
     plotext.title(title)
     for marker, (name, values) in zip("•+x*o", sorted(lines.items()), strict=False):
         plotext.plot(list(values), label=f"projectCode {name}", marker=marker)
     return str(plotext.build())
 
 
-def _show_accounting(console: Console, reports: Sequence[dict[str, Any]], receiver: Receiver) -> None:
-    endpoints = [report["endpoints"][0] for report in reports]
-    fates = ("rejected", "dropped", "undelivered")
-    sums = {fate: sum(entry["count"] for one in endpoints for entry in one[fate].values()) for fate in fates}
-    collected, accepted = sum(one["collected"] for one in endpoints), sum(one["accepted"] for one in endpoints)
-    rest = " + ".join(f"{count} {fate}" for fate, count in sums.items())
-    requests, sent = sum(one["requests"] for one in endpoints), sum(one["bytes_sent"] for one in endpoints)
-    console.print(f"[bold]Accounting:[/] {collected} collected = {accepted} accepted + {rest}")
-    held = f"the receiver holds {receiver.accepted} and refused {receiver.refused}"
-    console.print(f"{requests} signed requests, {sent:,} bytes; {held}.")
-    console.print(Text(json.dumps(reports[-1]["totals"]), style="dim"))
+def _show_accounting(console: Console, world: Simulation) -> None:
+    runs = [run(minute) for minute in world.minutes]
+    sums = {name: sum(one[name] for one in runs) for name in runs[0] if name not in ("time", "waiting", "seconds")}
+    sent = sum(minute.report["endpoints"][0]["bytes_sent"] for minute in world.minutes)
+    console.print("\nEvery run accounts for every sample. All of these runs together:\n")
+    fates = ("accepted", "spooled", "rejected", "dropped", "undelivered")
+    console.print(f"  {sums['collected']:,} collected = " + " + ".join(f"{sums[fate]:,} {fate}" for fate in fates))
+    console.print(
+        f"  {sums['requests']:,} signed requests, {size_text(sent)}; the receiver holds {world.receiver.accepted:,} "
+        f"samples and refused {world.receiver.refused:,}"
+    )
 
 
-def _show_functions(console: Console, prometheus: Prometheus, now: float) -> None:
-    """What Grafana panels ask for, answered by a real Prometheus that got the same requests."""
-    for expression in _FUNCTIONS:
-        found = prometheus.query_range(expression, now - (_MINUTES - 2) * 60, now, 60)
-        lines = {one["metric"]["projectCode"]: [float(value) for _, value in one["values"]] for one in found}
-        console.print(Text.from_ansi(_plot(f"{expression}, asked of a real Prometheus", lines)))
+def _show_outage(console: Console, world: Simulation) -> None:
+    """The receiver is gone for some minutes, and back."""
+    console.print(
+        f"\n[bold]An outage.[/] The receiver now answers 503 for {OUTAGE_MINUTES} minutes, and is then back. Samples "
+        "wait in the spool (a folder here, S3 on AWS), and go first, oldest first, when it takes them again:\n"
+    )
+    world.set_switches(Switch.OUTAGE)
+    minutes = [world.run_minute() for _ in range(OUTAGE_MINUTES)]
+    refusal = world.refusal
+    world.set_switches()
+    minutes.append(world.run_minute())
+    console.print(_outage_table(minutes))
+    if refusal:
+        console.print(Text(f"What the function says of it: {refusal.status}: {refusal.explanation.meaning}."))
+    held = [stamp for points in world.receiver.series(panels.METRIC).values() for stamp, _ in points]
+    wanted = (MINUTES + OUTAGE_MINUTES + 1) * len(world.receiver.series(panels.METRIC))
+    console.print(f"The receiver now holds {len(held):,} of {wanted:,} samples of {panels.METRIC}.")
+
+
+def _outage_table(minutes: Sequence[Minute]) -> Table:
+    names = ("collected", "taken", "accepted", "spooled", "waiting")
+    table = Table("run", "collected", "taken from the spool", "accepted", "spooled", "wait in the spool")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for minute in minutes:
+        found = run(minute)
+        table.add_row(found["time"], *(f"{found[name]:,}" for name in names))
+    return table
+
+
+def size_text(count: float) -> str:
+    """Bytes as people write them."""
+    for unit in ("bytes", "kB"):
+        if count < 1000:
+            return f"{count:.0f} bytes" if unit == "bytes" else f"{count:.1f} kB"
+        count /= 1000
+    return f"{count:.1f} MB"
+
+
+# --- The page --------------------------------------------------------------------------------------------------------
+
+
+def _no_page_sentence(port: int, error: OSError) -> str:
+    why = "is taken by another program" if error.errno == errno.EADDRINUSE else f"cannot be opened: {error.strerror}"
+    return f"make demo: port {port} {why}. Name another one, as in make demo ARGS='--port 8080', or none."
+
+
+def _wait_for_ctrl_c(console: Console) -> None:
+    console.print("\nThe page is there until you press Ctrl-C.")
+    with contextlib.suppress(KeyboardInterrupt):
+        threading.Event().wait()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

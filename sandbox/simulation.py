@@ -62,7 +62,8 @@ json_configs:
         labels: {{region: "^.name", host: "@key", release: "$.release"}}
 spool: {{location: {spool}}}
 remote_write:
-  - url: {amp}
+  - name: amp
+    url: {amp}
     sigv4: {{region: us-east-1}}
     queue_config: {{min_backoff: 1s}} # of the world's time
 """
@@ -141,9 +142,7 @@ class Simulation:
         self._resources = contextlib.ExitStack()
         signature = SigV4(token="session-token-of-the-demo")
         self.api = self._resources.enter_context(Api(now=self.clock))
-        self.receiver = self._resources.enter_context(
-            Receiver(auth=signature, now=self.clock, forward_url=forward_url)
-        )
+        self.receiver = self._resources.enter_context(Receiver(auth=signature, now=self.clock, forward_url=forward_url))
         folder = Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="demo-")))
         self.spool = folder / "spool"
         self.spool.mkdir()
@@ -270,6 +269,7 @@ def _made_of(answer: Answer, at: int, messages: list[remote_pb2.WriteRequest]) -
                 yield SentSample(labels, sample.timestamp, sample.value)
 
 
-def _times_ms(answer: Answer) -> Iterator[int]:
+def _times_ms(answer: Answer) -> list[int]:
+    """Those of its records; an error has none."""
     records = json.loads(answer.body)
-    return (record["currentTime"] * 1000 for record in records if isinstance(records, list))
+    return [record["currentTime"] * 1000 for record in records] if isinstance(records, list) else []

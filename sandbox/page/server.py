@@ -72,7 +72,9 @@ class PageServer(Served):
             names = " and ".join(f"http://{name}/" for name in hosts)
             raise BadPageRequest(403, f"This page answers at {names} only, and this request asks for {host[:100]!r}.")
         if request.method != "GET" and origin not in (None, f"http://{host}"):
-            raise BadPageRequest(403, f"Only the page itself may do this, and this request comes from {origin[:100]!r}.")
+            raise BadPageRequest(
+                403, f"Only the page itself may do this, and this request comes from {origin[:100]!r}."
+            )
 
     def _state_after(self, request: Request) -> dict[str, Any]:
         """Does what is asked. Returns the state of the world after it."""

@@ -63,7 +63,8 @@ def _up(world: Simulation, times: Sequence[int]) -> dict[str, list[float | None]
     """`up` of each job at each minute; None where the receiver has no sample of it."""
     series = {dict(labels)["job"]: points for labels, points in world.receiver.series("up").items()}
     return {
-        job: [range_functions.value(sorted(points), at * 1000) for at in times] for job, points in sorted(series.items())
+        job: [range_functions.value(sorted(points), at * 1000) for at in times]
+        for job, points in sorted(series.items())
     }
 
 
