@@ -102,8 +102,8 @@ def _tell(console: Console, world: Simulation, panel: panels.Panels, computed_by
 def _show_series(console: Console, world: Simulation) -> None:
     console.print(
         f"\n[bold]{MINUTES} minutes of the schedule have passed.[/] At each, the function has asked two JSON APIs, "
-        "made samples of their answers, and sent them, signed, to a receiver that checks and refuses as AMP does. These "
-        "series have arrived:\n"
+        "made samples of their answers, and sent them, signed, to a receiver that checks and refuses as AMP does. "
+        "These series have arrived:\n"
     )
     table = Table("series", "samples", "first", "last", "newest at")
     for column in table.columns[1:]:
