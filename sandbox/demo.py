@@ -135,11 +135,11 @@ def _show_plot(console: Console, world: Simulation) -> None:
 
 def _show_functions(console: Console, world: Simulation, panel: panels.Panels, computed_by: str) -> None:
     console.print(f"\nWhat Grafana's panels ask for, computed by {computed_by}:\n", soft_wrap=True)
-    times = [minute.at for minute in world.minutes][2:]
+    found = panel([minute.at for minute in world.minutes][2:])
     for function in ("irate", "deriv", "idelta"):
         lines = {
             project: [number for number in numbers if number is not None]
-            for project, numbers in panel(function, times).items()
+            for project, numbers in found[function].items()
         }
         console.print(Text.from_ansi(_plot(panels.expression(function), lines)))
 

@@ -66,7 +66,8 @@ class PageServer(Served):
 
     def _check_host(self, request: Request) -> None:
         """Refuses what a page elsewhere has made a browser send: by a name that leads here, or across origins."""
-        hosts = [f"{name}:{self._server.port}" for name in ("127.0.0.1", "localhost")]
+        port = "" if self._server.port == 80 else f":{self._server.port}"  # as browsers write it
+        hosts = [f"{name}{port}" for name in ("127.0.0.1", "localhost")]
         host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
         if host not in hosts:
             names = " and ".join(f"http://{name}/" for name in hosts)

@@ -11,7 +11,7 @@ from sandbox import range_functions
 from sandbox.server import Answer
 from sandbox.simulation import Minute, Refusal, SentSample, Simulation, count_of
 
-from .panels import FUNCTIONS, Panels, expression
+from .panels import Panels, expression
 
 SHOWN_RUNS = 10
 _OUTCOMES = ("spooled", "rejected", "dropped", "undelivered")
@@ -27,7 +27,7 @@ def state(world: Simulation, panels: Panels, computed_by: str) -> dict[str, Any]
         "clock": clock_text(world.clock()),
         "switches": sorted(one.value for one in world.switches),
         "times": times,
-        "panels": {name: {"expression": expression(name), "lines": panels(name, times)} for name in FUNCTIONS},
+        "panels": {name: {"expression": expression(name), "lines": lines} for name, lines in panels(times).items()},
         "computed_by": computed_by,
         "up": _up(world, times),
         "waiting": [one.waiting for one in minutes],

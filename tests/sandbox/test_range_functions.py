@@ -164,9 +164,10 @@ def test_the_demos_panels_are_those_of_prometheus(server: prometheus.Prometheus)
             for _ in range(7):
                 world.run_minute()
         times = [minute.at for minute in world.minutes]
-        ours, theirs = panels.of_receiver(world.receiver), panels.of_prometheus(server)
-        for function in panels.FUNCTIONS:
-            found, expected = ours(function, times), theirs(function, times)
+        ours, theirs = panels.of_receiver(world.receiver)(times), panels.of_prometheus(server)(times)
+        assert list(ours) == list(theirs) == ["value", "irate", "deriv", "idelta"]
+        for function, found in ours.items():
+            expected = theirs[function]
             assert list(found) == list(expected) == ["4", "5", "6"]
             assert all(same(found[project], expected[project]) for project in found), function
             assert sum(number is not None for number in found["5"]) > 40
