@@ -81,4 +81,4 @@ def _between(points: Sequence[Point], after_ms: int, until_ms: int) -> Sequence[
 
 
 def _is_stale(number: float) -> bool:
-    return struct.pack(">d", number) == _STALE
+    return number != number and struct.pack(">d", number) == _STALE

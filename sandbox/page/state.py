@@ -61,11 +61,8 @@ def clock_text(seconds: float) -> str:
 
 def _up(world: Simulation, times: Sequence[int]) -> dict[str, list[float | None]]:
     """`up` of each job at each minute; None where the receiver has no sample of it."""
-    series = {dict(labels)["job"]: points for labels, points in world.receiver.series("up").items()}
-    return {
-        job: [range_functions.value(sorted(points), at * 1000) for at in times]
-        for job, points in sorted(series.items())
-    }
+    series = {dict(labels)["job"]: sorted(points) for labels, points in world.receiver.series("up").items()}
+    return {job: [range_functions.value(points, at * 1000) for at in times] for job, points in sorted(series.items())}
 
 
 def _answer(answer: Answer) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def ask(
     return answer.status_code, answer.json()
 
 
-# --- Who may ask -------------------------------------------------------------------------------------------------------
+# --- Who may ask -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["/", "/state", "/vendor/uPlot.min.css", "/nothing"])
@@ -81,7 +81,7 @@ def test_the_own_origin_and_a_client_without_one_may(
     assert ask(http, server, "POST", "/minutes")[1]["passed"] == before + 3
 
 
-# --- What is asked -----------------------------------------------------------------------------------------------------
+# --- What is asked ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,8 @@ def test_the_own_origin_and_a_client_without_one_may(
         ("POST", "/minutes?count=61", 400, "count is a number of minutes from 1 to 60, not '61'."),
         ("POST", "/minutes?count=-1", 400, "count is a number of minutes from 1 to 60, not '-1'."),
         ("POST", "/minutes?count=٣", 400, "count is a number of minutes from 1 to 60, not '٣'."),
-        ("POST", "/switches?on=flood", 400, "There is no switch 'flood'; there are api_down, field_renamed, throttled, outage, slow."),
+        ("POST", "/switches?on=flood", 400,
+         "There is no switch 'flood'; there are api_down, field_renamed, throttled, outage, slow."),
     ],
 )  # fmt: skip
 def test_bad_input_ends_in_a_sentence(
@@ -130,7 +131,7 @@ def test_a_port_that_is_taken_is_no_server(world: Simulation, server: PageServer
         PageServer(world, panels.of_receiver(world.receiver), "a test", port=port)
 
 
-# --- What is served ----------------------------------------------------------------------------------------------------
+# --- What is served --------------------------------------------------------------------------------------------------
 
 
 def test_the_policy_allows_the_page_its_own_script_and_nothing_else(http: requests.Session, server: PageServer) -> None:
@@ -169,7 +170,7 @@ def test_the_chart_library_has_its_version_and_licence() -> None:
     assert {path.name for path in VENDOR.iterdir()} == {"README.md", "LICENSE", "uPlot.iife.min.js", "uPlot.min.css"}
 
 
-# --- Contrast: WCAG 2, level AA ----------------------------------------------------------------------------------------
+# --- Contrast: WCAG 2, level AA --------------------------------------------------------------------------------------
 
 
 def themes() -> dict[str, dict[str, str]]:

@@ -70,7 +70,7 @@ def test_the_value(samples: Sequence[Point], at_ms: int, expected: float | None)
     assert value(samples, at_ms) == expected
 
 
-# --- Beside a real one -------------------------------------------------------------------------------------------------
+# --- Beside a real one -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
