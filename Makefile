@@ -7,8 +7,8 @@ endif
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo unit test coverage build invoke deploy bench faults cost dashboards grafana proto rules lock lint
-.PHONY: types check clean
+.PHONY: help setup demo screenshot unit test coverage build invoke deploy bench faults cost dashboards grafana proto rules
+.PHONY: lock lint types check clean
 .PHONY: build-PusherFunction build-OperatorFunction artefact
 
 PYTHON ?= python3
@@ -61,6 +61,9 @@ $(VENV)/.dev: requirements/dev.txt requirements/run.txt pyproject.toml | $(PY)
 
 demo: $(VENV)/.run ## runs a push from end to end, without AWS, and shows a page (ARGS=--no-page)
 	@$(WITH_SOURCES) $(PY) -m sandbox.demo $(ARGS)
+
+screenshot: $(VENV)/.dev ## makes the README's picture of the demo's page (needs Chromium or Chrome)
+	@PYTHONPATH=functions:cli:. $(PY) -m tests.sandbox.screenshot docs/demo.png
 
 # Two processes a core, because many tests wait. A process that has finished takes tests over from another one, which
 # may start the servers of a test file twice.

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,9 +20,11 @@ from sandbox.server import Answer
 from sandbox.simulation import START, Minute, Simulation, Switch
 from tests.rig import browser as rig
 from tests.rig.needs import Peer
+from tests.sandbox import screenshot
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(__file__).parents[2]
 STILL: dict[str, Any] = {"reduced_motion": "reduce"}  # the page then waits for a click, so that tests say what passes
 PHONE = {"width": 360, "height": 740}
 SAMPLES = 18  # of a run
@@ -185,7 +188,7 @@ def test_an_api_that_is_down_is_up_0(page: Page) -> None:
     switch(page, "API down", on=True)
     advance(page, 2)
     assert chart(page, "up")["custom_exporter"][-3:] == [1, 0, 0]
-    expect(page.locator("figure", has_text="up, by job").locator(".keys")).to_contain_text("custom_exporter: 0")
+    expect(page.locator("figure", has_text="up by job").locator(".keys")).to_contain_text("custom_exporter: 0")
     expect(page.locator("#answer-status")).to_have_text("503")
     expect(page.locator("#answer")).to_contain_text("down for maintenance")
     switch(page, "API down", on=False)
@@ -341,10 +344,16 @@ def test_a_screen_reader_has_a_name_for_all(page: Page) -> None:
     assert {"banner", "main", "switch", "button", "combobox", "image", "region", "status"} <= set(roles)
     assert roles.count("switch") == 5
     assert roles.count("image") == 6
-    named = {"switch", "button", "combobox", "image", "region", "group", "link"}
-    assert [role for role, name in found if role in named and not name.strip()] == []
+    named = [
+        one for one in found if one[0] in ("switch", "button", "combobox", "image", "region", "DisclosureTriangle")
+    ]
+    assert [role for role, name in named if not name.strip()] == []
+    assert len(set(named)) == len(named), "each can be told from the others"
+    assert roles.count("DisclosureTriangle") == 6
+    newest, before = (request_count("5", START + 60 * minute - LAG_SECONDS["5"]) for minute in (12, 11))
+    lines = f"4: {50 / 60:.3f}, 5: {(newest - before) / 60:.3f}, 6: 15"
     expect(page.locator("figure [role=img]").nth(1)).to_have_attribute(
-        "aria-label", "irate(api_requests_total[10m]), by projectCode. At 08:12: 4: 0.833, 5: 3.117, 6: 15."
+        "aria-label", f"irate(api_requests_total[10m]) by projectCode. At 08:12: {lines}."
     )
 
 
@@ -370,3 +379,13 @@ def test_only_a_sentence_of_another_kind_is_announced(page: Page) -> None:
     assert "the receiver is in trouble" in live.inner_text()
     advance(page)
     assert page.evaluate("watched") == 1
+
+
+def test_the_picture_in_the_readme_is_of_this_page(tmp_path: Path, peer: Peer) -> None:
+    """Fonts differ from machine to machine, the rest does not."""
+    picture = tmp_path / "demo.png"
+    screenshot.take(peer("browser"), picture)
+    committed = (ROOT / "docs" / "demo.png").read_bytes()
+    assert picture.read_bytes()[:24] == committed[:24], "a PNG's first bytes are its signature and its size"
+    assert len(committed) < screenshot.MAX_BYTES
+    assert "](docs/demo.png)" in (ROOT / "README.md").read_text()
