@@ -7,6 +7,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from playwright.sync_api import Browser
+
 from sandbox.page import panels
 from sandbox.page.server import PageServer
 from sandbox.simulation import Simulation, Switch
@@ -24,12 +26,11 @@ STORY: tuple[tuple[int, tuple[Switch, ...]], ...] = (
 )
 
 
-def take(executable: str, picture: Path) -> None:
+def take(browser: Browser, picture: Path) -> None:
     """Writes a PNG."""
     with (
         Simulation() as world,
         PageServer(world, panels.of_receiver(world.receiver), "this demo, as Prometheus does") as server,
-        rig.browser(executable) as browser,
     ):
         for minutes, switches in STORY:
             world.set_switches(*switches)
@@ -46,7 +47,8 @@ def main() -> str | None:
     if executable is None:
         return "make screenshot needs chromium or google-chrome on PATH: install one of them"
     picture = Path(sys.argv[1])
-    take(executable, picture)
+    with rig.browser(executable) as browser:
+        take(browser, picture)
     size = picture.stat().st_size
     print(f"{picture}: {size / 1000:.1f} kB")
     return None if size < MAX_BYTES else f"{picture} is larger than {MAX_BYTES / 1000:.0f} kB"

@@ -3,6 +3,7 @@ is for all who read it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,6 +33,7 @@ SAMPLES = 18  # of a run
 
 @pytest.fixture(scope="module")
 def chromium(peer: Peer) -> Iterator[Browser]:
+    expect.set_options(timeout=30_000)  # a busy machine is slow, not wrong
     with rig.browser(peer("browser")) as running:
         yield running
 
@@ -233,7 +235,7 @@ def test_a_slow_api_takes_time(page: Page) -> None:
 def test_minutes_go_by_until_pause(chromium: Browser, server: PageServer, world: Simulation) -> None:
     with opened(chromium, server, reduced_motion="no-preference") as page:
         page.get_by_label("Speed").select_option("10 minutes a second")
-        expect(page.locator("#passed")).to_have_text("15")
+        expect(page.locator("#passed")).to_have_text(re.compile(r"1[5-9]|[2-9]\d"))
         page.get_by_role("button", name="Pause").click()
         page.evaluate("queue")
         passed = world.passed
@@ -381,10 +383,10 @@ def test_only_a_sentence_of_another_kind_is_announced(page: Page) -> None:
     assert page.evaluate("watched") == 1
 
 
-def test_the_picture_in_the_readme_is_of_this_page(tmp_path: Path, peer: Peer) -> None:
+def test_the_picture_in_the_readme_is_of_this_page(chromium: Browser, tmp_path: Path) -> None:
     """Fonts differ from machine to machine, the rest does not."""
     picture = tmp_path / "demo.png"
-    screenshot.take(peer("browser"), picture)
+    screenshot.take(chromium, picture)
     committed = (ROOT / "docs" / "demo.png").read_bytes()
     assert picture.read_bytes()[:24] == committed[:24], "a PNG's first bytes are its signature and its size"
     assert len(committed) < screenshot.MAX_BYTES
