@@ -8,6 +8,7 @@ import contextlib
 import errno
 import itertools
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -221,4 +222,7 @@ def _wait_for_ctrl_c(console: Console) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

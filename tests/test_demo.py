@@ -176,6 +176,18 @@ def test_on_a_terminal_a_page_stays_until_ctrl_c() -> None:
         assert process.stderr.read() == b""
 
 
+def test_ctrl_c_within_a_minute_leaves_no_trace() -> None:
+    with on_a_terminal() as (process, terminal):
+        (url,) = re.findall(r"http://127\.0\.0\.1:\d+/", read(terminal, until="press Ctrl-C"))
+        with socket.create_connection(("127.0.0.1", int(url.rstrip("/").rpartition(":")[2]))) as connection:
+            host = url.removeprefix("http://").rstrip("/")
+            connection.sendall(f"POST /minutes?count=60 HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n".encode())
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=60) == 0
+            assert process.stderr is not None
+            assert process.stderr.read() == b""
+
+
 @pytest.mark.parametrize(
     ("arguments", "variables"), [(["--no-page"], {}), ([], {"CI": "true"})], ids=["--no-page", "CI=true"]
 )
@@ -206,6 +218,12 @@ def test_a_bad_port_is_a_sentence(port: str, capsys: pytest.CaptureFixture[str])
         main([f"--port={port}"])
     assert ended.value.code == 2
     assert f"a port is a number from 0 to 65535, not {port!r}" in capsys.readouterr().err
+
+
+def test_make_passes_options_on() -> None:
+    command = ["make", "--dry-run", "--old-file=.venv/.run", "demo", "ARGS=--no-page --port=0"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.rstrip().endswith("-m sandbox.demo --no-page --port=0")
 
 
 def test_help_says_how_make_passes_options_on(capsys: pytest.CaptureFixture[str]) -> None:

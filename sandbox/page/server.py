@@ -46,6 +46,7 @@ class PageServer(Served):
     def __init__(self, world: Simulation, panels: Panels, computed_by: str, *, port: int = 0) -> None:
         self._world, self._panels, self._computed_by = world, panels, computed_by
         self._lock = threading.Lock()
+        self._has_ended = False
         self._actions: Mapping[tuple[str, str], Callable[[Request], None]] = {
             ("GET", "/state"): lambda request: None,
             ("POST", "/minutes"): self._run_minutes,
@@ -54,6 +55,12 @@ class PageServer(Served):
         self._files = {path: _file(name, media) for path, (name, media) in _FILES.items()}
         self._server = LoopbackServer(self._respond, port=port)
         self.url = f"{self._server.base_url}/"
+
+    def __exit__(self, *exc: Any) -> None:
+        """Ends after the request that is being answered: the world ends next."""
+        with self._lock:
+            self._has_ended = True
+        super().__exit__(*exc)
 
     def _respond(self, request: Request) -> Answer:
         try:
@@ -83,6 +90,8 @@ class PageServer(Served):
         if action is None:
             raise BadPageRequest(404, f"There is no {request.method[:10]} {request.path[:100]} here; the page is at /.")
         with self._lock:
+            if self._has_ended:
+                raise BadPageRequest(503, "The demo has ended.")
             action(request)
             return state(self._world, self._panels, self._computed_by)
 
