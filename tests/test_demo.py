@@ -193,10 +193,10 @@ def test_ctrl_c_within_a_minute_leaves_no_trace() -> None:
 )
 def test_without_a_page_it_ends_on_a_terminal_too(arguments: Sequence[str], variables: dict[str, str]) -> None:
     with on_a_terminal(*arguments, **variables) as (process, terminal):
-        output = read(terminal)
-        assert process.wait(timeout=60) == 0
+        output = read(terminal, until="press Ctrl-C")
         assert "Now your API." in output
         assert "http://127.0.0.1" not in output
+        assert process.wait(timeout=60) == 0
 
 
 def test_a_port_that_is_taken_is_a_sentence() -> None:
