@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -301,19 +301,18 @@ def test_a_phone_shows_it_without_scrolling_sideways(chromium: Browser, server: 
         widths = page.evaluate("PANELS.map(panel => charts[panel].width)")
         assert all(250 < width < PHONE["width"] for width in widths)
         page.set_viewport_size({"width": 900, "height": 700})
-        page.wait_for_selector("canvas")
         assert page.evaluate("document.documentElement.scrollWidth") == 900
 
 
 def test_light_and_dark_follow_the_system(page: Page) -> None:
-    def colours() -> tuple[str, str, list[str]]:
+    def colours(scheme: Literal["light", "dark"]) -> tuple[str, str, list[str]]:
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        page.evaluate("new Promise(requestAnimationFrame)")  # before which a page hears of the change
         background = page.evaluate("getComputedStyle(document.body).backgroundColor")
         return background, page.evaluate("charts.irate.series[1].stroke()"), sorted(missing_colours(page, "irate"))
 
-    page.emulate_media(color_scheme="light", reduced_motion="reduce")
-    assert colours() == ("rgb(255, 255, 255)", "#0b57d0", [])
-    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
-    assert colours() == ("rgb(13, 17, 23)", "#79b8ff", [])
+    assert colours("light") == ("rgb(255, 255, 255)", "#0b57d0", [])
+    assert colours("dark") == ("rgb(13, 17, 23)", "#79b8ff", [])
 
 
 def test_all_of_it_works_by_keyboard(page: Page, world: Simulation) -> None:

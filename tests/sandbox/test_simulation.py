@@ -95,12 +95,13 @@ def test_an_api_that_was_down_is_asked_for_what_was_missed(world: Simulation) ->
 
 def test_a_renamed_field_is_named(world: Simulation) -> None:
     run(world, 2)
-    minute = run(world, 1, Switch.FIELD_RENAMED)[-1]
-    assert up(world) == [1, 1, 0]
+    minute = run(world, 2, Switch.FIELD_RENAMED)[-1]
+    assert up(world) == [1, 1, 0, 0]
+    assert stored(world) == truth(2), "the field has another name in answers for a range, too"
     assert minute.report["jobs_down"]["custom_exporter"].endswith(f"the nearest path that exists is {RENAMED_FIELD}")
     assert minute.report["jobs_down"]["custom_exporter"] in minute.sentence
     run(world, 1)
-    assert stored(world) == truth(4)
+    assert stored(world) == truth(5)
 
 
 def test_a_throttled_request_is_split_and_sent_again_later(world: Simulation) -> None:
