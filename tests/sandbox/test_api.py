@@ -53,6 +53,22 @@ def test_usage_moves_with_the_minute(api: Api, http: requests.Session, clock: St
     assert [new["currentTime"] - old["currentTime"] for old, new in zip(first, later, strict=True)] == [60, 60, 60]
 
 
+@pytest.mark.parametrize("query", ["", f"?from={NOON - 600}&to={NOON}"], ids=["newest", "range"])
+def test_a_new_version_may_rename_a_field(api: Api, http: requests.Session, query: str) -> None:
+    api.count_field = "request_count"
+    records = get(http, f"{api.url}/usage{query}").json()
+    assert records
+    assert all(set(record) == {"currentTime", "request_count", "projectCode"} for record in records)
+
+
+def test_the_newest_answers_are_kept(api: Api, http: requests.Session, clock: StandingClock) -> None:
+    for fault in (None, Fault.status(503, b"{}"), None):
+        api.always(fault)
+        clock.ms += 60_000
+        told = get(http, f"{api.url}/usage")
+        assert (api.answers["/usage"].status, api.answers["/usage"].body) == (told.status_code, told.content)
+
+
 @pytest.mark.parametrize("project", PROJECTS)
 def test_counters_never_decrease(project: str) -> None:
     counts = [request_count(project, NOON + second) for second in range(0, 86400, 7)]
