@@ -84,24 +84,25 @@ def test_json_exporter_may_be_missing(go: str, said: str, tmp_path: Path) -> Non
 
 
 USED = (
-    "bash", "cat", "chmod", "cp", "dpkg", "dpkg-deb", "dpkg-split", "dirname", "mkdir", "mktemp", "rm", "sed", "sh",
-    "tail", "tar", "uname",
+    "bash", "cat", "chmod", "cp", "dpkg", "dpkg-deb", "dpkg-split", "dirname", "mkdir", "mktemp", "mv", "rm", "sed",
+    "sh", "tail", "tar", "uname",
 )  # fmt: skip
 APT = {
     "downloaded": 'case "$*" in *install*) for word; do case $word in Dir::Cache=*) cache=${word#*=};; esac; done\n'
     "cp DEB $cache/archives/;; esac",
     "not to be had": "echo gone; exit 1",
 }
+WHERE = {"jq": "usr/bin/jq", "chromium": "usr/lib/chromium/chromium"}  # in their packages
 
 
 @pytest.mark.parametrize("outcome", APT)
-def test_a_browser_comes_with_its_libraries(outcome: str, tmp_path: Path, peer: Peer) -> None:
-    """Unpacked beside the other peers, where no browser is on PATH; its start says where its libraries are."""
+def test_what_the_system_lacks_comes_with_its_libraries(outcome: str, tmp_path: Path, peer: Peer) -> None:
+    """Unpacked beside the other peers; each one's start says where its libraries are."""
     peer("apt-get")
     binaries, tools, package = tmp_path / "peers" / "usr" / "bin", tmp_path / "tools", tmp_path / "package"
     scripts = {binaries / name: "" for name in ("prometheus", "prometheus-node-exporter", "json_exporter")} | {
-        tools / "apt-get": APT[outcome].replace("DEB", str(tmp_path / "chromium.deb")),
-        package / "usr" / "lib" / "chromium" / "chromium": 'echo "$LD_LIBRARY_PATH" "$@"',
+        tools / "apt-get": APT[outcome].replace("DEB", str(tmp_path / "both.deb")),
+        **{package / path: f'echo {name} "$LD_LIBRARY_PATH" "$@"' for name, path in WHERE.items()},
     }
     for path, text in scripts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,16 +112,19 @@ def test_a_browser_comes_with_its_libraries(outcome: str, tmp_path: Path, peer: 
     for name in USED:
         (tools / name).symlink_to(str(shutil.which(name)))
     (package / "DEBIAN").mkdir()
-    control = "Package: chromium\nVersion: 1\nArchitecture: all\nMaintainer: a\nDescription: a\n"
+    control = "Package: both\nVersion: 1\nArchitecture: all\nMaintainer: a\nDescription: a\n"
     (package / "DEBIAN" / "control").write_text(control)
-    build = ["dpkg-deb", "--build", package, tmp_path / "chromium.deb"]
+    build = ["dpkg-deb", "--build", package, tmp_path / "both.deb"]
     subprocess.run(build, check=True, capture_output=True)
 
     done = run(tmp_path, PATH=str(tools))
     assert (done.returncode, done.stdout) == (0, f"{binaries}\n"), done.stderr
-    if outcome == "downloaded":
-        command = [binaries / "chromium", "--version"]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        assert said.split() == [f"{tmp_path}/peers/usr/lib/{os.uname().machine}-linux-gnu", "--version"]
-    else:
-        assert done.stderr == "gone\nno browser is there: chromium could not be had; install it, or google-chrome\n"
+    if outcome == "not to be had":
+        what = "jq chromium could not be had: install what is missing (for chromium, google-chrome will do)"
+        assert done.stderr == f"gone\n{what}\n"
+        return
+    assert done.stderr == ""
+    libraries = f"{tmp_path}/peers/usr/lib/{os.uname().machine}-linux-gnu"
+    for name in WHERE:
+        said = subprocess.run([binaries / name, "--version"], capture_output=True, text=True, check=True).stdout
+        assert said.split() == [name, libraries, "--version"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ from tests.rig.clock import StandingClock
 from tests.rig.command_line import SOURCES
 from tests.rig.delivery import ENVIRONMENT
 from tests.rig.faulty_function import NOT_ALLOWED, OPERATOR, SERIES_LIMIT, FaultyFunction
-from tests.rig.needs import Require
+from tests.rig.needs import Peer, Require
 from tests.rig.runbooks import INDEX, Shell, blocks
 from tests.rig.stack import Stack, load_template, translate
 from tests.rig.stack_in_aws import StackInAws
@@ -42,10 +41,10 @@ def full_stack() -> Stack:
 
 
 @pytest.fixture
-def programs(require: Require, tmp_path: Path) -> Path:
+def programs(require: Require, peer: Peer, tmp_path: Path) -> Path:
     """A folder with `aws` and `pusher`, which run with this Python."""
     require(importlib.util.find_spec("awscli"), "awscli")
-    require(shutil.which("jq"), "jq on PATH")
+    peer("jq")
     folder = tmp_path / "bin"
     folder.mkdir()
     # Version 1 prefers an old address of SQS to AWS_ENDPOINT_URL.
