@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from .grafana_client import Grafana, GrafanaError
+from .grafana_client import Grafana, GrafanaError, one_line, without_secrets
 from .import_settings import Workspace
 
 CORE, AMAZON = "prometheus", "grafana-amazonprometheus-datasource"
@@ -30,13 +30,13 @@ def ensure_data_source(
     found = grafana.ask("GET", path, "read data sources", "Admin", expected=(200, 404))
     if found.status == 404:
         wanted = data_source(workspace, _type(grafana, version), grafana.url)
-        made = grafana.ask("POST", "/api/datasources", "create a data source", "Admin", wanted).body
-        return str(made["datasource"]["uid"]), "created"
-    uid, there = str(found.body["uid"]), found.body
+        made = grafana.ask("POST", "/api/datasources", "create a data source", "Admin", wanted)
+        return made.text("datasource", "uid"), "created"
+    uid, there = found.text("uid"), found.map()
     difference = _difference(there, workspace)
     if not difference:
         return uid, "unchanged"
-    can_change = there["type"] in (CORE, AMAZON)
+    can_change = there.get("type") in (CORE, AMAZON)
     if not (force and can_change):
         way = "Give a name that is free, DATASOURCE=…" + (", or replace it with FORCE=1." if can_change else ".")
         raise GrafanaError(f"the data source {workspace.name!r} is another one: {difference}. {way}")
@@ -47,8 +47,8 @@ def ensure_data_source(
 def _change(grafana: Grafana, there: Mapping[str, Any], workspace: Workspace) -> None:
     """Makes a data source the workspace's; its other settings and its secrets stay."""
     wanted = data_source(workspace, there["type"], grafana.url)
-    merged = {**there, **wanted, "jsonData": {**(there.get("jsonData") or {}), **wanted["jsonData"]}}
-    grafana.ask("PUT", f"/api/datasources/uid/{there['uid']}", "change a data source", "Admin", merged)
+    merged = {**there, **wanted, "jsonData": {**_json_data(there), **wanted["jsonData"]}}
+    grafana.ask("PUT", f"/api/datasources/uid/{quote(there['uid'], safe='')}", "change a data source", "Admin", merged)
 
 
 def _type(grafana: Grafana, version: tuple[int, int]) -> str:
@@ -87,20 +87,28 @@ def _identity(workspace: Workspace) -> dict[str, Any]:
 
 def _difference(there: Mapping[str, Any], workspace: Workspace) -> str:
     """How a data source of the name differs from the workspace's, or empty."""
-    if there["type"] not in (CORE, AMAZON):
-        return f"its type is {there['type']}"
-    if str(there.get("url", "")).rstrip("/") != workspace.url:
-        return f"its URL is {there.get('url')}"
-    json_data = there.get("jsonData") or {}
+    if there.get("type") not in (CORE, AMAZON):
+        return f"its type is {one_line(there.get('type'))}"
+    url = str(there.get("url", ""))
+    if url.rstrip("/") != workspace.url:
+        return f"its URL is {without_secrets(url)}"
+    json_data = _json_data(there)
     wrong = [key for key, value in _identity(workspace).items() if json_data.get(key) != value]
-    return f"its {wrong[0]} is {json_data.get(wrong[0])}" if wrong else ""
+    if "sigV4ExternalId" in wrong[:1]:
+        return "its sigV4ExternalId is not EXTERNAL_ID"
+    return f"its {wrong[0]} is {one_line(json_data.get(wrong[0]))}" if wrong else ""
+
+
+def _json_data(there: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = there.get("jsonData")
+    return found if isinstance(found, dict) else {}
 
 
 def check_data_source(grafana: Grafana, uid: str, name: str) -> None:
     """Lets Grafana query the workspace. Raises GrafanaError with what it says."""
-    path, every = f"/api/datasources/uid/{uid}/health", range(400, 600)
+    path, every = f"/api/datasources/uid/{quote(uid, safe='')}/health", range(400, 600)
     answer = grafana.ask("GET", path, "query a data source", "Admin", expected=(200, *set(every) - {401, 403}))
-    if answer.status == 200 and answer.body.get("status", "OK") == "OK":
+    if answer.status == 200 and answer.map().get("status", "OK") == "OK":
         return
     raise GrafanaError(
         f"the data source {name!r} is there, but Grafana cannot query the workspace: {answer.message}. Check that the "

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .data_source import check_data_source, ensure_data_source
-from .grafana_client import Grafana, GrafanaError
+from .grafana_client import Grafana, GrafanaError, one_line
 from .import_settings import Settings, settings
 
 FILES = sorted(Path(__file__).parent.glob("*.json"))
@@ -64,24 +64,29 @@ def import_dashboard(grafana: Grafana, text: str, force: bool) -> Imported:
         return Imported("unchanged")
     if newest is not imported and not force:
         return _kept(newest, is_new=imported.get("message") != message)
-    place = {key: there.body["dashboard"].get(key) for key in ("id", "version")}
-    _save(grafana, dashboard | place, message, there.body["meta"].get("folderUid", ""), force)
+    place = {key: there.map("dashboard").get(key) for key in ("id", "version")}
+    _save(grafana, dashboard | place, message, there.map("meta").get("folderUid", ""), force)
     return Imported("updated")
 
 
 def _newest_versions(grafana: Grafana, uid: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The newest version of a dashboard, and the newest that an import has saved; empty where there is none."""
     path = f"/api/dashboards/uid/{uid}/versions?limit=100"
-    body = grafana.ask("GET", path, "read the history of a dashboard", "Editor").body
-    versions = body["versions"] if isinstance(body, dict) else body  # a list until Grafana 11.5
-    versions = sorted(versions, key=lambda one: -one["version"])
+    answer = grafana.ask("GET", path, "read the history of a dashboard", "Editor")
+    versions = answer.maps() if isinstance(answer.body, list) else answer.maps("versions")  # a list until Grafana 11.5
+    versions = sorted(versions, key=_number, reverse=True)
     ours = (one for one in versions if str(one.get("message", "")).startswith(MESSAGE))
     return next(iter(versions), {}), next(ours, {})
 
 
+def _number(version: Mapping[str, Any]) -> int:
+    found = version.get("version")
+    return found if isinstance(found, int) else 0
+
+
 def _kept(newest: Mapping[str, Any], is_new: bool) -> Imported:
-    by = newest.get("createdBy") or "a user"
-    saved = f"kept as {by} saved it (version {newest.get('version')})"
+    by = one_line(newest.get("createdBy") or "a user")
+    saved = f"kept as {by} saved it (version {_number(newest)})"
     if not is_new:
         return Imported(f"{saved}; there is nothing newer to import")
     return Imported(f"{saved}. To replace it, repeat with FORCE=1; its history keeps the saved version", True)

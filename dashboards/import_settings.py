@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from .grafana_client import GrafanaError
+from .grafana_client import LOOPBACK, GrafanaError, one_line
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 WORKSPACE_ID = re.compile(r"ws-[0-9a-zA-Z-]+")
 REGION_NAME = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")
 ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/\S+")
@@ -55,11 +54,11 @@ def settings(env_vars: Mapping[str, str]) -> Settings:
 
 def _grafana_url(text: str) -> str:
     """Without query and fragment."""
-    parts = urlsplit(text)
-    if parts.scheme not in ("https", "http") or not parts.hostname:
-        shown = f", not {text!r}" if text else ""
+    parts = _parts(text)
+    if parts is None or parts.scheme not in ("https", "http") or not parts.hostname:
+        shown = f", not {_shown(text)}" if text else ""
         raise GrafanaError(f"URL is the address of Grafana and begins with https://{shown}: make grafana URL=https://…")
-    if parts.username or parts.password:
+    if "@" in parts.netloc:
         raise GrafanaError("URL has a user or password: the token is enough, leave them out.")
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise GrafanaError(
@@ -86,15 +85,37 @@ def _workspace(env_vars: Mapping[str, str]) -> Workspace | None:
         _check(role_arn, ROLE, "ROLE_ARN", "arn:aws:iam::123456789012:role/NAME")
     url = url.rstrip("/").removesuffix("/api/v1/remote_write")
     name = env_vars.get("DATASOURCE", "").strip() or f"AMP {url.rpartition('/')[2]}"
+    if not name.isprintable() or name in (".", ".."):
+        raise GrafanaError("DATASOURCE is the name of a data source: dots alone, or what does not print, are none.")
     return Workspace(name, url, region, role_arn, env_vars.get("EXTERNAL_ID", "").strip())
 
 
 def _url_region(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname:
-        raise GrafanaError(f"WORKSPACE_URL is no https:// address: {url!r}. The stack has it as an output.")
+    parts = _parts(url)
+    if parts is None or parts.scheme != "https" or not parts.hostname:
+        raise GrafanaError(f"WORKSPACE_URL is no https:// address: {_shown(url)}. The stack has it as an output.")
+    if "@" in parts.netloc or "?" in url or "#" in url:
+        raise GrafanaError(
+            "WORKSPACE_URL has a user, password or query, which every viewer of Grafana could use: leave them out. "
+            "Requests are signed with SigV4."
+        )
     found = AMP_HOST.match(parts.hostname)
     return found[1] if found else ""
+
+
+def _parts(url: str) -> SplitResult | None:
+    """None for what is no URL."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
+
+
+def _shown(url: str) -> str:
+    """What is no URL, for a message: unless it may hold a password."""
+    return "what has an @ in it" if "@" in url else repr(one_line(url))
 
 
 def _check(value: str, pattern: re.Pattern[str], name: str, example: str) -> None:

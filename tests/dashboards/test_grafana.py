@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from dashboards import grafana
+from dashboards import grafana, grafana_client
 from dashboards.data_source import data_source
 from dashboards.grafana_client import GrafanaError
 from dashboards.import_settings import settings
 from sandbox.process import free_port
-from sandbox.server import Answer, LoopbackServer, Request
+from sandbox.server import Answer, Fault, LoopbackServer, Request
 from tests.rig.grafana import GrafanaServer
 
 ROOT = Path(__file__).parents[2]
@@ -277,6 +277,13 @@ BAD: list[tuple[str, dict[str, str], str]] = [
     ("no region", {"REGION": ""}, "REGION is as eu-west-1, and is missing"),
     ("a zone", {"REGION": "eu-west-1a"}, "REGION is as eu-west-1, not 'eu-west-1a'"),
     ("no workspace", {"WORKSPACE": "/var/lib/jenkins"}, "WORKSPACE is as ws-12345678"),
+    ("half an IPv6 address", {"URL": "https://[::1"}, "begins with https://, not 'https://[::1'"),
+    ("no port", {"URL": "https://g:port"}, "begins with https://, not 'https://g:port'"),
+    ("a typo before a password", {"URL": "htps://a:b@g.example.com"}, "begins with https://, not what has an @ in it:"),
+    ("a workspace's password", {"WORKSPACE_URL": "https://a:b@h/workspaces/ws-1"}, "WORKSPACE_URL has a user"),
+    ("a workspace's query", {"WORKSPACE_URL": "https://h/workspaces/ws-1?k=v"}, "WORKSPACE_URL has a user"),
+    ("half a workspace's address", {"WORKSPACE_URL": "https://[::1"}, "WORKSPACE_URL is no https:// address"),
+    ("a path", {"DATASOURCE": ".."}, "DATASOURCE is the name of a data source"),
     ("an ARN", {"ROLE_ARN": "GrafanaRole"}, "ROLE_ARN is as arn:aws:iam::123456789012:role/NAME, not 'GrafanaRole'"),
     ("no URL of a workspace", {"WORKSPACE_URL": "ws-1"}, "WORKSPACE_URL is no https:// address: 'ws-1'"),
 ]  # fmt: skip
@@ -357,6 +364,80 @@ def test_what_is_no_grafana_never_sees_the_token(server: GrafanaServer, answer: 
     server.instead = lambda request: answer
     assert expected in refusal(env_vars(server))
     assert [request.headers.get("Authorization") for request in server.requests] == [None]
+
+
+STRANGE: dict[str, Answer] = {
+    "null": Answer.json(None), "a list": Answer.json([]), "a list of numbers": Answer.json([7]),
+    "an empty map": Answer.json({}), "a text": Answer.json("ok"),
+    "no version": Answer.json({"database": "ok", "version": "1" * 5000 + ".0"}),
+    "other members": Answer.json({"versions": [7], "dashboard": [], "meta": 7, "datasource": [], "buildInfo": None}),
+    "numbers for texts": Answer.json({"uid": 7, "type": 7, "url": 7, "jsonData": [], "status": 7, "dashboard": {},
+                                      "datasource": {"uid": 7}, "versions": [{"version": "a"}, {"version": 2}]}),
+    "many brackets": Answer(200, {"Content-Type": "application/json"}, b"[" * 100_000),
+    "no gzip": Answer(200, {"Content-Type": "application/json", "Content-Encoding": "gzip"}, b"{}"),
+    "half an answer": Answer(200, {}, b'{"a": 1}', fault=Fault.half_answer()),
+    "a message of a megabyte": Answer.json({"message": "\x1b[2J\n" * 200_000}, 500),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("is_update", [False, True], ids=["a first import", "an update"])
+@pytest.mark.parametrize("answer", STRANGE.values(), ids=STRANGE)
+def test_an_answer_that_is_not_grafanas_ends_in_a_sentence(answer: Answer, is_update: bool) -> None:
+    """Whichever of the run's requests gets it."""
+    number = 0
+    while _was_asked(number, answer, is_update):
+        number += 1
+    assert number >= 8
+
+
+def _was_asked(number: int, answer: Answer, is_update: bool) -> bool:
+    """Runs with this answer to the request of that number; whether there was one."""
+    with GrafanaServer() as server:
+        server.hides_version = True
+        if is_update:
+            grafana.run(env_vars(server))
+            for stored in server.dashboards.values():
+                stored.versions[-1]["message"] = grafana.MESSAGE
+            server.requests.clear()
+        server.instead = lambda request: answer if len(server.requests) == number + 1 else None
+        said = ""
+        try:
+            grafana.run(env_vars(server))
+        except GrafanaError as error:
+            said = str(error)
+        assert not said or said.isprintable()
+        assert len(said) < 900
+        return len(server.requests) > number
+
+
+def test_an_answer_that_trickles_ends(server: GrafanaServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grafana_client, "BODY_SECONDS", 0.2)
+    server.instead = lambda request: Answer(200, {}, b"x" * 1000, Fault.drip_body(0.05))
+    assert "cannot be reached: the answer has not ended after 0.2 s" in refusal(env_vars(server))
+
+
+def test_a_proxy_of_the_environment_does_not_see_what_is_not_encrypted(
+    server: GrafanaServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LoopbackServer(lambda request: Answer(502)) as proxy:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.base_url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        assert grafana.run(env_vars(server))
+        assert proxy.connections == 0
+
+
+def test_the_secrets_of_another_data_source_are_not_shown(server: GrafanaServer) -> None:
+    grafana.run(env_vars(server))
+    server.data_sources[NAME] |= {"url": "https://ada:hidden@h/p?key=hidden"}
+    said = refusal(env_vars(server))
+    assert "its URL is https://h/p." in said
+    server.data_sources[NAME] |= {"url": WORKSPACE_URL}
+    server.data_sources[NAME]["jsonData"]["sigV4ExternalId"] = "hidden"
+    said += refusal(env_vars(server, EXTERNAL_ID="shop"))
+    assert "its sigV4ExternalId is not EXTERNAL_ID." in said
+    assert "hidden" not in said
 
 
 @pytest.mark.parametrize("path", ["/api/health", "/api/folders/lambda-remote-write"])

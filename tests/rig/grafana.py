@@ -146,6 +146,8 @@ class GrafanaServer(Served):
         return Answer.json({"dashboard": stored.model, "meta": {"folderUid": stored.folder_uid}})
 
     def _versions(self, _: None, uid: str) -> Answer:
+        if uid not in self.dashboards:
+            return Answer.json({"message": "Dashboard not found"}, 404)
         newest_first = self.dashboards[uid].versions[::-1]
         is_list = tuple(map(int, self.version.split(".")[:2])) < (11, 5)
         return Answer.json(newest_first if is_list else {"continueToken": "", "versions": newest_first})
