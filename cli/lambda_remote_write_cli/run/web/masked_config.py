@@ -21,6 +21,7 @@ _URL_KEY = re.compile(r"url|.*_url|endpoint")
 _REFERENCE_KEY = re.compile(r"refs?|.*_ref")  # where a secret is, not what it is
 _PARAM = "__param_"  # a label that becomes a parameter of the request
 _LABELS, _OWN_NAMES = "labels", ("labels", "refs")  # maps whose keys are names of the user's own
+_SENT = ("headers", "http_headers", "proxy_connect_header", "params", "query", "endpoint_params")  # by names of others
 _USER = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s]*@|^[^/\s@:]+:[^/\s@]*@")
 _QUERY = re.compile(r"(?i)\b(https?://[^\s?#]+)[?#]\S+")
 
@@ -75,6 +76,8 @@ def _key(parent: yaml.MappingNode, key: str, name: str) -> str:
     parameter, too."""
     if name.startswith(_PARAM):
         return name
+    if key in _SENT:
+        return ""
     if key in _OWN_NAMES:
         return key
     if name == "replacement" and any(

@@ -53,6 +53,22 @@ USER = "username: <secret>"
             id="headers",
         ),
         pytest.param("params: {k: [v]}", "params: {k: [<secret>]}", id="parameters"),
+        pytest.param(
+            "http_headers: {labels: {values: [v]}, url: {secrets: ['https://h/v']}}",
+            "http_headers: {labels: {values: [<secret>]}, url: {secrets: [<secret>]}}",
+            id="headers whose names are also keys",
+        ),
+        pytest.param(
+            "params: {labels: [v], url: ['https://h/v'], refs: [v]}",
+            "params: {labels: [<secret>], url: [<secret>], refs: [<secret>]}",
+            id="parameters whose names are also keys",
+        ),
+        pytest.param(
+            "oauth2: {client_id: c, client_secret: s, token_url: https://h/t, endpoint_params: {url: https://h/v}}",
+            "oauth2: {client_id: <secret>, client_secret: <secret>, token_url: https://h/t, "
+            "endpoint_params: {url: <secret>}}",
+            id="a form's fields whose names are also keys",
+        ),
         pytest.param("proxy_url: 'http://u:p@proxy:3128'", "proxy_url: 'http://proxy:3128'", id="a proxy's user"),
         pytest.param(
             "http_sd_configs: [{url: 'http://h/list?k=v', basic_auth: {username: u}}]",
@@ -78,6 +94,12 @@ def test_what_is_shown(keys: str, reads: str) -> None:
     (job,) = yaml.safe_load(shown(JOB.replace("KEYS", keys)))["scrape_configs"]
     expected = yaml.safe_load(reads)
     assert {key: job[key] for key in expected} == expected
+
+
+def test_a_header_may_have_the_name_of_a_key() -> None:
+    text = "remote_write: [{url: https://h/w, headers: {labels: v, url: 'https://h/v', refs: v}}]\n"
+    (endpoint,) = yaml.safe_load(shown(text))["remote_write"]
+    assert set(endpoint["headers"].values()) == {"<secret>"}
 
 
 @pytest.mark.parametrize(
