@@ -24,6 +24,7 @@ _LABELS, _OWN_NAMES = "labels", ("labels", "refs")  # maps whose keys are names 
 _SENT = ("headers", "http_headers", "proxy_connect_header", "params", "query", "endpoint_params")  # by names of others
 _USER = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s]*@|^[^/\s@:]+:[^/\s@]*@")
 _QUERY = re.compile(r"(?i)\b(https?://[^\s?#]+)[?#]\S+")
+_PATH_KEYS, _PATH_QUERY = ("metrics_path", "__metrics_path__"), re.compile(r"([^?#]*)[?#].+", re.DOTALL)
 
 
 def masked(document: Document) -> str:
@@ -62,6 +63,8 @@ class _Masking:
             return MASKED
         is_plain = node in self._scalars.plain and node not in self._scalars.hidden
         if is_plain or (key == _LABELS and node in self._scalars.hidden):
+            if key in _PATH_KEYS:
+                return _PATH_QUERY.sub(rf"\1?{MASKED}", text)
             return _QUERY.sub(rf"\1?{MASKED}", _USER.sub(rf"\1{MASKED}@", text))
         if node not in self._scalars.hidden:
             return MASKED

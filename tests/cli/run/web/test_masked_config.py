@@ -75,6 +75,7 @@ USER = "username: <secret>"
             f"http_sd_configs: [{{url: 'http://h/list?<secret>', basic_auth: {{{USER}}}}}]",
             id="a query",
         ),
+        pytest.param("metrics_path: /m?k=v", "metrics_path: /m?<secret>", id="a query in a path"),
         pytest.param("scrape_interval: 1m # p", "scrape_interval: 1m", id="comments are left out"),
         pytest.param("metrics_path: ''", "metrics_path: ''", id="an empty text stays"),
         pytest.param("proxy_url:", "proxy_url:", id="nothing stays nothing"),

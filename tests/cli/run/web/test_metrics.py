@@ -132,6 +132,7 @@ def test_names_mean_what_they_mean_in_a_lambda() -> None:
         (OPENMETRICS, "application/openmetrics-text"),
         (f"{OPENMETRICS};q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", "application/openmetrics-text"),
         ("nonsense;;;q=x,,", "text/plain"),
+        ("application/openmetrics-text; version=one; escaping=", "text/plain"),
     ],
 )  # fmt: skip
 def test_the_format_is_the_one_that_is_accepted(accept: str, content_type: str) -> None:
