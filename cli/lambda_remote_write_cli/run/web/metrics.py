@@ -25,7 +25,7 @@ def exposition(status: ProcessStatus, accept: str) -> tuple[bytes, str]:
     registry.register(_StatusCollector(status))
     ProcessCollector(registry=registry)
     try:
-        encode, content_type = choose_encoder(accept)
+        encode, content_type = choose_encoder(accept if accept.isprintable() else "")  # of which a part is repeated
     except (TypeError, ValueError):  # a version that is no number
         encode, content_type = choose_encoder("")
     return encode(registry), content_type

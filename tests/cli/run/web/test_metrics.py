@@ -138,8 +138,16 @@ def test_names_mean_what_they_mean_in_a_lambda() -> None:
 def test_the_format_is_the_one_that_is_accepted(accept: str, content_type: str) -> None:
     with client_of(MadeUp()) as client:
         answer = client.ask("/metrics", headers=[("Accept", accept)])
+    assert answer.status == 200
     assert answer.headers["content-type"].startswith(content_type)
     assert answer.text.endswith("# EOF\n") == ("openmetrics" in content_type)
+
+
+def test_no_part_of_a_request_becomes_a_header() -> None:
+    with client_of(MadeUp()) as client:
+        answer = client.ask("/metrics", headers=[("Accept", f"{OPENMETRICS}.a\r\n X-Other: b")])
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert not [name for name in answer.headers if "other" in name]
 
 
 def test_promtool_finds_no_fault(peer: Peer) -> None:
