@@ -13,8 +13,10 @@ METRIC, LABEL = "api_requests_total", "projectCode"
 AGGREGATIONS = ("sum", "avg", "max", "min")
 
 # The name as a value of __name__ and the label as a text: so both may be any UTF-8, on every version of PromQL.
-_SELECTOR = '{__name__="$metric", ${filter:raw}}[$window]'
-_BY_LABEL = '$aggregation by (chosen) (label_replace(%s, "chosen", "$1", "$label", "(.*)"))'
+# `doublequote` writes the quotes too, and escapes those within; without it Grafana leaves a " as it is, and escapes a '
+# twice.
+_SELECTOR = "{__name__=${metric:doublequote}, ${filter:raw}}[$window]"
+_BY_LABEL = '$aggregation by (chosen) (label_replace(%s, "chosen", "$1", ${label:doublequote}, "(.*)"))'
 NO_SAMPLE = "No sample in the window. Choose a window of at least twice the schedule's interval."
 
 

@@ -30,7 +30,7 @@ OUTAGE = range(8, 10)  # nothing is accepted, so the spool fills
 RETRIED = 12
 STACK, SPLIT_STACK = "shop", "split"
 # Names that only a quoted selector and a quoted label take.
-DOTTED_METRIC, DOTTED_LABEL = "usage.per project", "project.code"
+DOTTED_METRIC, DOTTED_LABEL = 'today\'s "usage".per project', 'project\'s "code".<b>'
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """What Grafana does to a dashboard's queries before the data source gets them, and what its variables ask for.
 
 From Grafana's documentation: "Global variables" ($__interval, $__range), "Use $__rate_interval", "Query variables" of
-the Prometheus data source, and "Advanced variable format options" (raw; regular expressions for several values).
+the Prometheus data source, and "Advanced variable format options" (raw, doublequote; regular expressions for several
+values).
 """
 
 from __future__ import annotations
@@ -90,6 +91,8 @@ def interpolated(
 def _formatted(variable: Mapping[str, Any], value: str | list[str], form: str | None) -> str:
     if not (variable.get("multi") or variable.get("includeAll")):
         assert isinstance(value, str)
+        if form == "doublequote":
+            return '"' + value.replace('"', '\\"') + '"'
         return value if form == "raw" else value.replace("\\", "\\\\").replace("'", "\\\\'")
     values = [value] if isinstance(value, str) else value
     if values == [ALL]:
