@@ -135,6 +135,8 @@ class Runner:
             self._problems.guard("the new config", partial(self._obey_reload, order))
 
     def _obey_reload(self, order: _Reload) -> None:
+        """One reading answers everybody who waits for one by now."""
+        orders = [order, *self._waiting_reloads()]
         try:
             refusal = self._read_again()
         except Exception as error:
@@ -143,14 +145,23 @@ class Runner:
         finally:
             success_ms = self._reload.success_ms if refusal else self._dependencies.now_ms()
             self._reload = ReloadStatus(success_ms, refusal)
-            order.refusal.set_result(refusal)
+            for one in orders:
+                one.refusal.set_result(refusal)
+
+    def _waiting_reloads(self) -> list[_Reload]:
+        """Takes them out of the orders; one to stop stays there."""
+        found: list[_Order] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                found.append(self._orders.get_nowait())
+        if None in found:
+            self._orders.put(None)
+        return [one for one in found if one is not None]
 
     def _refuse_reloads(self) -> None:
         """Answers those that came with the order to stop, or after it."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                if order := self._orders.get_nowait():
-                    order.refusal.set_result(_STOPPING)
+        for order in self._waiting_reloads():
+            order.refusal.set_result(_STOPPING)
 
     def status(self) -> ProcessStatus:
         """Where it stands now. May be called by any thread, and holds up none."""

@@ -204,6 +204,27 @@ def test_an_endpoint_that_is_gone_gets_what_waits_for_it(
     assert max(stamps(receiver.writes("old"), "up")) < min(stamps(receiver.writes("new"), "up"))
 
 
+def test_reloads_that_wait_are_one(pages: rig.Pages, receiver: rig.Receiver, tmp_path: Path) -> None:
+    """However many are asked for while a config is taken over."""
+    with running(config_of(pages, endpoint(receiver)), tmp_path) as process:
+        process.wait_for(lambda: process.runner.is_ready, "readiness")
+        with process.runner._scraping.lock:
+            asked = [process.runner.reload() for _ in range(20)]
+        assert [one.result(30) for one in asked] == [""] * 20
+        assert sum("the config was read again" in line for line in process.lines) <= 2
+
+
+def test_an_order_to_stop_is_obeyed_among_reloads(pages: rig.Pages, receiver: rig.Receiver, tmp_path: Path) -> None:
+    with running(config_of(pages, endpoint(receiver)), tmp_path) as process:
+        process.wait_for(lambda: process.runner.is_ready, "readiness")
+        with process.runner._scraping.lock:
+            before = [process.runner.reload() for _ in range(3)]
+            process.runner.stop()
+            after = process.runner.reload()
+        assert process.stop() == 0
+        assert {one.result(0) for one in (*before, after)} <= {"", "the process is stopping"}
+
+
 # --- What it keeps ----------------------------------------------------------------------------------------------------
 
 
