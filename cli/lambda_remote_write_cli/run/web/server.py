@@ -113,12 +113,11 @@ class _BoundedServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
             request.send(_BUSY)
         self.shutdown_request(request)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            with self._lock:
-                self._overdue_at.pop(request, None)
+    def shutdown_request(self, request: Any) -> None:
+        """Its end, whatever became of it: also when no thread could be had for it."""
+        with self._lock:
+            self._overdue_at.pop(request, None)
+        super().shutdown_request(request)
 
     def allow(self, request: socket.socket, seconds: float) -> None:
         """The next step of a connection may take so long."""

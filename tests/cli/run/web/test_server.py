@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -89,6 +90,20 @@ def test_more_connections_than_it_takes_are_answered_at_once(client: Client) -> 
     assert all_of(held[0]).startswith(b"HTTP/1.1 200 ")
     for connection in held:
         connection.close()
+
+
+def test_connections_for_which_there_was_no_thread_take_no_place(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as exhausted:
+        exhausted.setattr(threading.Thread, "start", refuse)
+        for _ in range(MAX_CONNECTIONS):
+            with client.connect() as connection:
+                assert all_of(connection) == b""
+    assert client.ask("/-/healthy").status == 200
 
 
 def test_a_client_that_goes_away_is_no_message() -> None:
