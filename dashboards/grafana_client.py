@@ -142,7 +142,8 @@ class Grafana:
             raise GrafanaError(
                 f"the token may not {doing} ({answer.message}): give its service account the role {role} ({MADE_HERE})."
             )
-        raise GrafanaError(f"Grafana did not {doing}: it answers {answer.status}, {answer.message}")
+        advice = ". If another import runs, run this again after it." if answer.status == 409 else ""
+        raise GrafanaError(f"Grafana did not {doing}: it answers {answer.status}, {answer.message}{advice}")
 
     def _version_for_users(self) -> str:
         """With `hide_version`, strangers are not told the version."""

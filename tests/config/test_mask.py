@@ -137,7 +137,7 @@ def test_never_shown(secret: str, before: str, after: str) -> None:
 
 
 NAMES = {
-    True: ["appid", "api_key", "apiKey", "X-Api-Key", "token", "access_token", "accessToken", "sig", "PASSWORD", "key"],
+    True: ["appid", "api_key", "apiKey", "X-Api-Key", "key", "access_token", "accessToken", "sig", "PASSWORD", "pw"],
     False: ["q", "units", "author", "monkey", "page", "keyword", "design", "tokens_per_page_x", "cursor"],
 }
 

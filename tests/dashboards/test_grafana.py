@@ -313,6 +313,16 @@ def test_a_token_that_may_not_names_the_role(server: GrafanaServer, role: str | 
     assert expected in refusal(env_vars(server))
 
 
+@pytest.mark.parametrize("path", ["/api/folders", "/api/datasources"])
+def test_another_import_at_the_same_moment_is_named(server: GrafanaServer, path: str) -> None:
+    taken = Answer.json({"message": "the same name already exists"}, 409)
+    server.instead = lambda request: taken if (request.method, request.path) == ("POST", path) else None
+    said = refusal(env_vars(server))
+    assert said.endswith(
+        "it answers 409, the same name already exists. If another import runs, run this again after it."
+    )
+
+
 def test_a_data_source_that_is_read_only_says_so(server: GrafanaServer) -> None:
     grafana.run(env_vars(server))
     server.data_sources[NAME] |= {"readOnly": True, "url": "https://other"}

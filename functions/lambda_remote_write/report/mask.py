@@ -22,8 +22,8 @@ _MAX_SECRETS, _MAX_PASSING = 1_000, 200  # tokens and cookies change for as long
 _MIN_LINE = 16  # characters of one line of a longer secret, as a PEM key
 _CREDENTIAL_WORDS = frozenset(
     ("key", "apikey", "appid", "appkey", "accesskey", "token", "secret", "password", "passwd", "passphrase", "pwd",
-     "pass", "auth", "authorization", "credential", "credentials", "signature", "sig", "session", "sessionid", "sid",
-     "jwt", "assertion", "cookie", "pin")
+     "pw", "pass", "auth", "authorization", "credential", "credentials", "signature", "sig", "session", "sessionid",
+     "sid", "jwt", "assertion", "cookie", "pin")
 )  # fmt: skip
 _PUBLIC_HEADERS = re.compile(
     r"accept(-.+)?|content-.+|user-agent|cache-control|pragma|origin|referer|prefer|range|date|from|te|if-.+|"
