@@ -148,6 +148,9 @@ def main() -> int:
     except GrafanaError as error:
         print(f"make grafana: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("make grafana: interrupted; what was printed is done. Run it again for the rest.", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -49,7 +49,12 @@ def settings(env_vars: Mapping[str, str]) -> Settings:
         )
     if not token.isascii() or not token.isprintable() or " " in token:
         raise GrafanaError("GRAFANA_TOKEN is no token: it has characters that no token of Grafana has.")
-    return Settings(url, token, _workspace(env_vars), env_vars.get("FORCE", "") == "1")
+    force, external_id = env_vars.get("FORCE", "").strip(), env_vars.get("EXTERNAL_ID", "").strip()
+    if force not in ("", "0", "1"):
+        raise GrafanaError(f"FORCE is 1 or not set, not {one_line(force)!r}: make grafana … FORCE=1")
+    if external_id and not env_vars.get("ROLE_ARN", "").strip():
+        raise GrafanaError("EXTERNAL_ID is sent when a role is assumed, and no role is named: give ROLE_ARN too.")
+    return Settings(url, token, _workspace(env_vars), force == "1")
 
 
 def _grafana_url(text: str) -> str:

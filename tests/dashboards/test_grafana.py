@@ -285,6 +285,8 @@ BAD: list[tuple[str, dict[str, str], str]] = [
     ("half a workspace's address", {"WORKSPACE_URL": "https://[::1"}, "WORKSPACE_URL is no https:// address"),
     ("a path", {"DATASOURCE": ".."}, "DATASOURCE is the name of a data source"),
     ("an ARN", {"ROLE_ARN": "GrafanaRole"}, "ROLE_ARN is as arn:aws:iam::123456789012:role/NAME, not 'GrafanaRole'"),
+    ("a word for 1", {"FORCE": "true"}, "FORCE is 1 or not set, not 'true': make grafana … FORCE=1"),
+    ("an external ID for no role", {"EXTERNAL_ID": "x-1"}, "no role is named: give ROLE_ARN too"),
     ("no URL of a workspace", {"WORKSPACE_URL": "ws-1"}, "WORKSPACE_URL is no https:// address: 'ws-1'"),
 ]  # fmt: skip
 
@@ -439,13 +441,14 @@ def test_a_proxy_of_the_environment_does_not_see_what_is_not_encrypted(
 
 
 def test_the_secrets_of_another_data_source_are_not_shown(server: GrafanaServer) -> None:
-    grafana.run(env_vars(server))
+    role = {"ROLE_ARN": "arn:aws:iam::123456789012:role/GrafanaRole"}
+    grafana.run(env_vars(server, **role))
     server.data_sources[NAME] |= {"url": "https://ada:hidden@h/p?key=hidden"}
-    said = refusal(env_vars(server))
+    said = refusal(env_vars(server, **role))
     assert "its URL is https://h/p." in said
     server.data_sources[NAME] |= {"url": WORKSPACE_URL}
     server.data_sources[NAME]["jsonData"]["sigV4ExternalId"] = "hidden"
-    said += refusal(env_vars(server, EXTERNAL_ID="shop"))
+    said += refusal(env_vars(server, **role, EXTERNAL_ID="shop"))
     assert "its sigV4ExternalId is not EXTERNAL_ID." in said
     assert "hidden" not in said
 

@@ -130,6 +130,8 @@ class LossLog:
             now, said_at = self._monotonic(), self._said_at.get((message, ""))
             if said_at is None or now - said_at >= _AGAIN_SECONDS:
                 self._say(f"{self._name}: {message}")
+                # Messages may hold ever new texts: what was said long ago is forgotten.
+                self._said_at = {key: at for key, at in self._said_at.items() if now - at < _AGAIN_SECONDS}
                 self._said_at[message, ""] = now
 
     def look(self, *, is_end: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -141,6 +142,26 @@ def test_a_warning_is_printed_once_a_minute() -> None:
         losses.warn("the spool cannot be listed")
         clocks.pass_by(1)
     assert [second for second, _ in messages] == [0, 60]
+
+
+class Text(str):
+    """One that a weak reference can name."""
+
+    __slots__ = ("__weakref__",)
+
+
+def test_warnings_of_long_ago_are_forgotten() -> None:
+    """A process runs for months, and a receiver may say something else every time."""
+    clocks = Clocks()
+    losses = LossLog("amp", Messages(clocks).say, clocks.monotonic)
+    warning = Text("refused by node 1")
+    known = weakref.ref(warning)
+    losses.warn(warning)
+    del warning
+    assert known() is not None
+    clocks.pass_by(61)
+    losses.warn("refused by node 2")
+    assert known() is None
 
 
 def test_what_fails_once_is_tried_again() -> None:
