@@ -107,9 +107,11 @@ class _Bearer(AuthBase):
 
 
 class Grafana:
-    """One Grafana, at the URL under which `/api` lies. The token goes to this origin only."""
+    """One Grafana, at the URL under which `/api` lies. The token goes to this origin only. An answer's body has
+    `body_seconds`."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, body_seconds: float = BODY_SECONDS) -> None:
+        self._body_seconds = body_seconds
         self.url = url.rstrip("/")
         self._token = token
 
@@ -165,7 +167,7 @@ class Grafana:
                 proxies=proxies,
             ) as answer:
                 self._refuse_redirect(answer)
-                raw = _body_of(answer)
+                raw = _body_of(answer, self._body_seconds)
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             raise GrafanaError(f"{self.url} cannot be reached: {_reason(error)}. Check URL and the network.") from None
         try:
@@ -185,13 +187,13 @@ class Grafana:
         return f"{self.url} is no Grafana: {why}. Give the address of its first page as URL, without a page's path."
 
 
-def _body_of(answer: requests.Response) -> bytes:
+def _body_of(answer: requests.Response, seconds: float) -> bytes:
     """As far as it is read. Raises TimeoutError for one that trickles."""
-    body, until = bytearray(), time.monotonic() + BODY_SECONDS
+    body, until = bytearray(), time.monotonic() + seconds
     while len(body) < MAX_ANSWER_BYTES and (part := answer.raw.read1(65_536, decode_content=True)):
         body += part
         if time.monotonic() > until:
-            raise TimeoutError(f"the answer has not ended after {BODY_SECONDS} s")
+            raise TimeoutError(f"the answer has not ended after {seconds:g} s")
     return bytes(body)
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from dashboards import grafana, grafana_client
+from dashboards import grafana
 from dashboards.data_source import data_source
-from dashboards.grafana_client import GrafanaError
+from dashboards.grafana_client import Grafana, GrafanaError
 from dashboards.import_settings import settings
 from sandbox.process import free_port
 from sandbox.server import Answer, Fault, LoopbackServer, Request
@@ -422,10 +422,10 @@ def _was_asked(number: int, answer: Answer, is_update: bool) -> bool:
         return len(server.requests) > number
 
 
-def test_an_answer_that_trickles_ends(server: GrafanaServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grafana_client, "BODY_SECONDS", 0.2)
+def test_an_answer_that_trickles_ends(server: GrafanaServer) -> None:
     server.instead = lambda request: Answer(200, {}, b"x" * 1000, Fault.drip_body(0.05))
-    assert "cannot be reached: the answer has not ended after 0.2 s" in refusal(env_vars(server))
+    with pytest.raises(GrafanaError, match=r"cannot be reached: the answer has not ended after 0\.2 s"):
+        Grafana(server.url, ADMIN, body_seconds=0.2).version()
 
 
 def test_a_proxy_of_the_environment_does_not_see_what_is_not_encrypted(
