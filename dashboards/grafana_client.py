@@ -148,7 +148,7 @@ class Grafana:
         raise GrafanaError(f"Grafana did not {doing}: it answers {answer.status}, {answer.message}{advice}")
 
     def _version_for_users(self) -> str:
-        """With `hide_version`, strangers are not told the version."""
+        """With `hide_version`, only users see the version."""
         doing, role = "read its version", "Viewer"
         return self.ask("GET", "/api/frontend/settings", doing, role).text("buildInfo", "version")
 

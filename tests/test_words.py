@@ -64,7 +64,7 @@ PROSE = re.compile(
       | (?:the|its|these|whose|their|of|no|same|own)\ books | booked | buries | buried
       | heal(?:s|ed|ing)?
       | settle[sd]? | settling
-      | alarms?\ rings? | rings?\ (?:the|an|no|two|any)\b
+      | rings | rang | rung | alarms?\ rings? | rings?\ (?:the|an|no|two|any)\b
       | what\ has\ come | away\ with | read\ over
       | (?:costs|cost)\ (?:only\ itself|its\ page|the\ others|no\ other)
     )\b""",
@@ -80,14 +80,14 @@ ALLOWED = {
 
 TEXTS = sorted(
     path
-    for pattern in ("*.md", "docs/*.md", "examples/**/*", "proto/*.md", "template.yaml", "Makefile", ".github/**/*",
+    for pattern in ("*.md", "docs/**/*.md", "examples/**/*", "proto/*.md", "rules/*", "template.yaml", "Makefile", ".github/**/*",
                     "functions/lambda_remote_write/config.yaml", "statemachine/*", "samconfig.toml", "pyproject.toml")
     for path in ROOT.glob(pattern)
     if path.is_file()
 )  # fmt: skip
 CODE = sorted(
     path
-    for folder in ("functions", "cli", "sandbox", "bench", "tests")
+    for folder in ("functions", "cli", "dashboards", "sandbox", "bench", "tests")
     for path in (ROOT / folder).rglob("*.py")
     if "generated" not in path.parts and path != Path(__file__)
 )

@@ -1,5 +1,5 @@
 """Every command of every runbook runs as it stands, in the order of its page, against a stack in which things have gone
-wrong; what a page's reader is told to look for is printed."""
+wrong, and prints what a reader of the page looks for."""
 
 from __future__ import annotations
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from lambda_remote_write.report.report import Report
-from tests.rig.runbooks import FOLDER, INDEX, pages, rules, rung_by
+from tests.rig.rules import alerts
+from tests.rig.runbooks import FOLDER, INDEX, alerts_of, pages
 from tests.rig.stack import Stack, load_template
 
-HEADINGS = ["What it means", "What is lost meanwhile", "See it", "Mend it", "How to know that it is over"]
+HEADINGS = ["What it means", "What is lost meanwhile", "See it", "Fix it", "How to know that it is over"]
 
 
 def page_name(page: Path) -> str:
@@ -23,7 +24,7 @@ def linked(full_stack: Stack) -> dict[str, str]:
     """Every alarm and every alert, and the address of its page."""
     alarms = full_stack.of_type("AWS::CloudWatch::Alarm")
     found = {name: alarm["AlarmDescription"].partition(" Runbook: ")[2] for name, alarm in alarms.items()}
-    return found | {rule["alert"]: rule["annotations"]["runbook_url"] for rule in rules() if "alert" in rule}
+    return found | {name: rule["annotations"]["runbook_url"] for name, rule in alerts().items()}
 
 
 def test_there_are_alarms_and_rules(linked: dict[str, str]) -> None:
@@ -37,28 +38,28 @@ def test_every_alarm_and_rule_leads_to_a_page_that_names_it(linked: dict[str, st
         folder, _, page = address.rpartition("/")
         assert folder == "docs/runbooks", (name, address)
         assert (FOLDER / page).is_file(), (name, address)
-        assert name in rung_by(FOLDER / page), (name, address)
+        assert name in alerts_of(FOLDER / page), (name, address)
 
 
 @pytest.mark.parametrize("page", pages(), ids=page_name)
 def test_a_page_names_what_leads_to_it_and_nothing_else(linked: dict[str, str], page: Path) -> None:
     leads = {name for name, address in linked.items() if address.endswith(f"/{page.name}")}
     assert leads
-    assert rung_by(page) == leads
+    assert alerts_of(page) == leads
 
 
 def test_the_index_lists_every_page_with_what_leads_to_it() -> None:
     rows = re.findall(r"^\| (`\w+`.*) \| \[([\w-]+\.md)\]\((.*)\) \|$", INDEX.read_text(), re.M)
     assert all(shown == target for _, shown, target in rows)
     assert {page: set(re.findall(r"`(\w+)`", names)) for names, page, _ in rows} == {
-        page.name: rung_by(page) for page in pages()
+        page.name: alerts_of(page) for page in pages()
     }
 
 
 @pytest.mark.parametrize("page", pages(), ids=page_name)
 def test_a_page_has_its_five_parts_in_order(page: Path) -> None:
     assert re.findall(r"^## (.*)$", page.read_text(), re.M) == HEADINGS
-    see = page.read_text().partition("\n## See it\n")[2].partition("\n## Mend it\n")[0]
+    see = page.read_text().partition("\n## See it\n")[2].partition("\n## Fix it\n")[0]
     assert "(README.md#set-these-first)" in see
     assert "```bash" in see
 

@@ -188,17 +188,17 @@ def make(tmp_path: Path, capsys: pytest.CaptureFixture[str], stack_of: StackOf) 
         yield made
 
 
-# --- None rings -------------------------------------------------------------------------------------------------------
+# --- None fires -------------------------------------------------------------------------------------------------------
 
 
-def test_a_new_stack_rings_nothing_before_its_first_data(make: Make) -> None:
+def test_a_new_stack_fires_nothing_before_its_first_data(make: Make) -> None:
     world = make()
     world.silent(10)
     world.runs(10)
     assert world.rung() == {}
 
 
-def test_one_stopped_instance_of_several_rings_nothing(make: Make) -> None:
+def test_one_stopped_instance_of_several_fires_nothing(make: Make) -> None:
     world = make()
     page = Answer(200, {"Content-Type": "text/plain"}, b"a 1\n")
     up = world.api.serve("/metrics", page).removeprefix("http://").removesuffix("/metrics")
@@ -210,7 +210,7 @@ def test_one_stopped_instance_of_several_rings_nothing(make: Make) -> None:
     assert world.rung() == {}
 
 
-def test_an_hourly_job_under_a_tick_of_a_minute_rings_nothing(make: Make) -> None:
+def test_an_hourly_job_under_a_tick_of_a_minute_fires_nothing(make: Make) -> None:
     """Most runs have nothing to ask, and nothing to deliver."""
     world = make()
     world.jobs = [world.job(scrape_interval="1h")]
@@ -218,7 +218,7 @@ def test_an_hourly_job_under_a_tick_of_a_minute_rings_nothing(make: Make) -> Non
     assert world.rung() == {}
 
 
-def test_a_quiet_day_with_empty_lists_rings_nothing(make: Make) -> None:
+def test_a_quiet_day_with_empty_lists_fires_nothing(make: Make) -> None:
     world = make()
     world.runs(3)
     world.document = list
@@ -230,7 +230,7 @@ def test_a_quiet_day_with_empty_lists_rings_nothing(make: Make) -> None:
     assert world.rung() == {}
 
 
-def test_an_api_that_repeats_a_day_of_history_rings_nothing(make: Make) -> None:
+def test_an_api_that_repeats_a_day_of_history_fires_nothing(make: Make) -> None:
     world = make()
 
     def history() -> list[dict[str, Any]]:
@@ -249,7 +249,7 @@ def test_an_api_that_repeats_a_day_of_history_rings_nothing(make: Make) -> None:
 # --- Jobs down, alone and once ----------------------------------------------------------------------------------------
 
 
-def test_an_api_that_is_down_for_a_week_rings_jobs_down_once(make: Make) -> None:
+def test_an_api_that_is_down_for_a_week_fires_jobs_down_once(make: Make) -> None:
     world = make("1h")
     world.runs(6)
     world.document = lambda: Answer(500, {}, b"broken")
@@ -260,7 +260,7 @@ def test_an_api_that_is_down_for_a_week_rings_jobs_down_once(make: Make) -> None
     assert world.ringing() == set()
 
 
-def test_one_renamed_field_of_five_rings_jobs_down_once(make: Make) -> None:
+def test_one_renamed_field_of_five_fires_jobs_down_once(make: Make) -> None:
     world = make()
     names = ["a", "b", "c", "d", "e"]
     world.jobs = [world.job(*({"name": f"field_{name}", "records": "[]", "value": name} for name in names))]
@@ -273,7 +273,7 @@ def test_one_renamed_field_of_five_rings_jobs_down_once(make: Make) -> None:
     assert world.rung() == {"JobsDownAlarm": 1}
 
 
-def test_an_hourly_job_whose_last_scrape_failed_rings_jobs_down_once(make: Make) -> None:
+def test_an_hourly_job_whose_last_scrape_failed_fires_jobs_down_once(make: Make) -> None:
     """The state lasts from one of its own scrapes to the next, cold starts between them included."""
     world = make()
     world.jobs = [world.job(scrape_interval="1h"), {**world.job(), "job_name": "other"}]
@@ -337,7 +337,7 @@ def api_is_down(world: World) -> None:
         pytest.param({"Metrics": "none"}, api_is_down, {"ErrorsAlarm"}, id="a job is down, without metrics"),
     ],
 )
-def test_a_lasting_trouble_rings_its_alarms_once(
+def test_a_lasting_trouble_fires_its_alarms_once(
     make: Make, parameters: dict[str, str], breaks: Callable[[World], None] | None, rung: set[str]
 ) -> None:
     """`breaks` is None where the schedule invokes nothing any more."""
