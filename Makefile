@@ -7,8 +7,8 @@ endif
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo screenshot unit test coverage build invoke deploy bench faults cost dashboards grafana proto rules
-.PHONY: lock lint types check clean
+.PHONY: help setup demo unit test coverage build invoke deploy bench faults cost dashboards grafana proto rules docs
+.PHONY: screenshot lock lint types check clean
 .PHONY: build-PusherFunction build-OperatorFunction artefact
 
 PYTHON ?= python3
@@ -63,7 +63,7 @@ demo: $(VENV)/.run ## runs a push from end to end, without AWS, and shows a page
 	@$(WITH_SOURCES) $(PY) -m sandbox.demo $(ARGS)
 
 screenshot: $(VENV)/.dev ## makes the README's picture of the demo's page (needs Chromium or Chrome)
-	@PYTHONPATH=functions:cli:. $(PY) -m tests.sandbox.screenshot docs/demo.png
+	@$(WITH_SOURCES) $(PY) -m generate.screenshot docs/demo.png
 
 # Two processes a core, because many tests wait. A process that has finished takes tests over from another one, which
 # may start the servers of a test file twice.
@@ -126,7 +126,11 @@ proto: $(VENV)/.dev ## generates the protobuf modules from proto/
 	done
 
 rules: $(VENV)/.dev ## copies rules/ into the template
-	@PYTHONPATH=functions:cli:. $(PY) -m tests.rig.rules_block
+	@$(WITH_SOURCES) $(PY) -m generate.rules
+
+docs: $(VENV)/.dev ## writes the generated parts of docs/ again
+	@$(WITH_SOURCES) $(PY) -m generate.reasons
+	@$(WITH_SOURCES) $(PY) -m generate.refusals
 
 LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
   --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
@@ -140,7 +144,7 @@ lock: | $(PY) ## pins the requirements again (LOCK_ARGS=--upgrade for newer ones
 
 clean: ## removes build output, keeps the environment
 	rm -rf build .aws-sam .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	find functions cli dashboards sandbox tests bench -name __pycache__ -prune -exec rm -rf {} +
+	find functions cli dashboards generate sandbox tests bench -name __pycache__ -prune -exec rm -rf {} +
 
 # --- The artefact ------------------------------------------------------------------------------------------------------
 

@@ -80,14 +80,15 @@ ALLOWED = {
 
 TEXTS = sorted(
     path
-    for pattern in ("*.md", "docs/**/*.md", "examples/**/*", "proto/*.md", "rules/*", "template.yaml", "Makefile", ".github/**/*",
-                    "functions/lambda_remote_write/config.yaml", "statemachine/*", "samconfig.toml", "pyproject.toml")
+    for pattern in ("*.md", "docs/**/*.md", "examples/**/*", "proto/*.md", "rules/*", "template.yaml", "Makefile",
+                    ".github/**/*", "functions/lambda_remote_write/config.yaml", "statemachine/*", "samconfig.toml",
+                    "pyproject.toml")
     for path in ROOT.glob(pattern)
     if path.is_file()
 )  # fmt: skip
 CODE = sorted(
     path
-    for folder in ("functions", "cli", "dashboards", "sandbox", "bench", "tests")
+    for folder in ("functions", "cli", "dashboards", "generate", "sandbox", "bench", "tests")
     for path in (ROOT / folder).rglob("*.py")
     if "generated" not in path.parts and path != Path(__file__)
 )

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from generate.reasons import PAGE, parts, table
 from lambda_remote_write.model.drop_reasons import DropReason
-from tests.rig.reasons_table import PAGE, parts, table
 
 ENGINE = Path(__file__).parents[2] / "functions" / "lambda_remote_write"
 COUNTED_BY = {"add", "hold_back", "InvalidSeries", "RefusedSeries", "InvalidHistogram", "_Skip"}
 
 
 def test_the_docs_have_the_table() -> None:
-    """`python -m tests.rig.reasons_table` writes it."""
+    """`make docs` writes it."""
     _, found, _ = parts(PAGE.read_text())
     assert found == table()
 

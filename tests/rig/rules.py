@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tests.rig.rules_block import RULES
+from generate.rules import RULES
 
 TEST_FILES = sorted((Path(__file__).parents[1] / "rules").glob("*.test.yaml"))
 _OWN = re.compile(r"\b(?:pusher_\w+|up)\b")

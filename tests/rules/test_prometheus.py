@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from generate.rules import RULES
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.environment import Environment
@@ -20,7 +21,6 @@ from sandbox.server import Answer, Request
 from tests.rig.delivery import ENVIRONMENT, Clock, no_session
 from tests.rig.needs import Peer
 from tests.rig.push import config_text, job, run
-from tests.rig.rules_block import RULES
 
 pytestmark = pytest.mark.slow
 

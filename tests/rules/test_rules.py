@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from bench import cost
+from generate.rules import RULES
 from lambda_remote_write.model.drop_reasons import LOSSES
 from tests.rig.needs import Peer
 from tests.rig.rules import TEST_FILES, alerts, cases, fired, groups, recorded, rules, series_behind
-from tests.rig.rules_block import RULES
 from tests.rig.stack import ROOT
 
 ALERTS = {

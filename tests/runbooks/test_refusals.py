@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
+from generate.refusals import entries, page
 from lambda_remote_write.remote_write import refusals
-from tests.rig.refusals_page import entries, page
 from tests.rig.runbooks import REFUSALS
 
 TABLE = yaml.safe_load(Path(refusals.__file__).with_name("refusals.yaml").read_text())["refusals"]

@@ -13,15 +13,15 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from generate import screenshot
+from sandbox import browser as rig
 from sandbox import prometheus
 from sandbox.api import LAG_SECONDS, request_count
 from sandbox.page import panels
 from sandbox.page.server import PageServer
 from sandbox.server import Answer
 from sandbox.simulation import START, Minute, Simulation, Switch
-from tests.rig import browser as rig
 from tests.rig.needs import Peer
-from tests.sandbox import screenshot
 
 pytestmark = pytest.mark.slow
 

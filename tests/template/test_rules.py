@@ -10,7 +10,7 @@ import pytest
 import yaml
 from botocore.session import get_session
 
-from tests.rig import rules_block
+from generate import rules
 from tests.rig.grants import WORKSPACES
 from tests.rig.stack import ROOT, StackOf
 
@@ -26,15 +26,15 @@ def rules_of(stack_of: StackOf, **parameters: str) -> dict[str, Any]:
 
 def test_the_template_has_the_rules_as_they_are() -> None:
     """`make rules` leaves no diff."""
-    template = rules_block.TEMPLATE.read_text()
-    assert rules_block.written(template) == template
+    template = rules.TEMPLATE.read_text()
+    assert rules.written(template) == template
 
 
 def test_a_change_of_the_rules_reaches_the_template_and_nothing_else() -> None:
-    template = rules_block.TEMPLATE.read_text()
+    template = rules.TEMPLATE.read_text()
     older = template.replace("groups:\n          - name: pusher\n", "groups:\n          - name: older\n\n", 1)
     assert older != template
-    assert rules_block.written(older) == template
+    assert rules.written(older) == template
 
 
 def test_by_default_a_stack_has_no_rules(stack_of: StackOf) -> None:
@@ -47,9 +47,9 @@ def test_they_go_to_the_workspace_of_the_stack(stack_of: StackOf, workspace: str
 
 
 def test_they_are_valid_yaml_with_links_to_your_runbooks(stack_of: StackOf) -> None:
-    own = yaml.safe_load(rules_block.RULES.read_text().replace("docs/runbooks/", f"{WIKI}/"))
+    own = yaml.safe_load(rules.RULES.read_text().replace("docs/runbooks/", f"{WIKI}/"))
     assert yaml.safe_load(rules_of(stack_of, RunbookUrl=WIKI)["Data"]) == own
-    assert yaml.safe_load(rules_of(stack_of)["Data"]) == yaml.safe_load(rules_block.RULES.read_text())
+    assert yaml.safe_load(rules_of(stack_of)["Data"]) == yaml.safe_load(rules.RULES.read_text())
 
 
 def test_their_name_is_the_stacks_own_and_fits(stack_of: StackOf) -> None:

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from lambda_remote_write_cli.run.status import TargetState
-from tests.rig.browser import browser, page
+from sandbox.browser import browser, page
 from tests.rig.needs import Peer
 from tests.rig.web import HTML, JOB, UP, Client, MadeUp, client_of, documents
 

@@ -1,4 +1,4 @@
-"""docs/runbooks/refusals.md, made from refusals.yaml. `python -m tests.rig.refusals_page` writes it."""
+"""docs/runbooks/refusals.md, made from refusals.yaml. `make docs` writes it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 
 from lambda_remote_write.remote_write.refusals import Refusal, refusals
 
-PAGE = Path(__file__).parents[2] / "docs" / "runbooks" / "refusals.md"
+PAGE = Path(__file__).parents[1] / "docs" / "runbooks" / "refusals.md"
 _WIDTH = 118
 _HEAD = """# The receiver refuses samples
 
-This page is written by `python -m tests.rig.refusals_page`, from the table by which the log explains a refusal.
+This page is written by `make docs`, from the table by which the log explains a refusal.
 
 The log line of a run quotes the receiver after "it said". Find its text in the first column; an ellipsis stands for
 anything. Samples under `rejected` are lost. Those under `spooled` wait until the receiver takes them:

@@ -1,4 +1,5 @@
-"""A real browser without a window, for tests of pages: Chromium or Chrome from PATH, driven by Playwright."""
+"""A real browser without a window, for tests of pages and `make screenshot`: Chromium or Chrome from PATH, driven by
+Playwright."""
 
 from __future__ import annotations
 

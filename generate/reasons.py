@@ -1,4 +1,4 @@
-"""The table of reasons in docs/operations.md, made from DropReason. `python -m tests.rig.reasons_table` writes it."""
+"""The table of reasons in docs/operations.md, made from DropReason. `make docs` writes it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from lambda_remote_write.model.drop_reasons import DropReason
 
-PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
-_BEGIN = "<!-- reasons: written by python -m tests.rig.reasons_table -->\n"
+PAGE = Path(__file__).parents[1] / "docs" / "operations.md"
+_BEGIN = "<!-- reasons: written by make docs -->\n"
 _END = "<!-- end of reasons -->\n"
 
 
@@ -20,7 +20,8 @@ def parts(page: str) -> tuple[str, str, str]:
     """The page before the table, the table, and the page after it."""
     before, begin, rest = page.partition(_BEGIN)
     found, end, after = rest.partition(_END)
-    assert begin and end, f"{PAGE.name} lacks the comments around its table of reasons"  # noqa: PT018
+    if not (begin and end):
+        raise ValueError(f"{PAGE.name} lacks the comments around its table of reasons")
     return before + begin, found, end + after
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from playwright.sync_api import Browser
 
+from sandbox import browser as rig
 from sandbox.page import panels
 from sandbox.page.server import PageServer
 from sandbox.simulation import Simulation, Switch
-from tests.rig import browser as rig
 
 SIZE = {"width": 1180, "height": 940}  # down to the end of the charts
 MAX_BYTES = 200_000

@@ -1,11 +1,11 @@
-"""The rules in template.yaml, made from rules/pusher.yaml. `make rules` runs this module, which writes them."""
+"""The rules in template.yaml, made from rules/pusher.yaml. `make rules` writes them."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-from tests.rig.stack import ROOT
-
+ROOT = Path(__file__).parents[1]
 RULES = ROOT / "rules" / "pusher.yaml"
 TEMPLATE = ROOT / "template.yaml"
 _DATA = re.compile(
@@ -16,7 +16,8 @@ _DATA = re.compile(
 def block() -> str:
     """The value of Data: without the comment at its head, and links to where the stack says that the runbooks are."""
     rules = RULES.read_text().partition("groups:\n")
-    assert "${" not in rules[2], "CloudFormation would replace it"
+    if "${" in rules[2]:
+        raise ValueError(f"{RULES.name} has ${{, which CloudFormation would replace")
     text = "".join(rules[1:]).replace("runbook_url: docs/runbooks/", "runbook_url: ${RunbookUrl}/")
     return re.sub(r"^(?=.)", " " * 8, text, flags=re.MULTILINE)
 
@@ -24,7 +25,8 @@ def block() -> str:
 def written(template: str) -> str:
     """The template with the rules as they are now."""
     found, count = _DATA.subn(lambda match: match[1] + block(), template)
-    assert count == 1, "template.yaml has no AWS::APS::RuleGroupsNamespace whose last property is Data: !Sub |"
+    if count != 1:
+        raise ValueError("template.yaml has no AWS::APS::RuleGroupsNamespace whose last property is Data: !Sub |")
     return found
 
 
