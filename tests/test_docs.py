@@ -114,7 +114,24 @@ def test_every_link_leads_somewhere(path: Path) -> None:
     assert missing == []
 
 
+def test_the_readme_lists_every_page_of_the_documentation() -> None:
+    listed = README.partition("\n## Documentation\n")[2]
+    pages = [*ROOT.glob("docs/*.md"), ROOT / "docs" / "runbooks" / "README.md"]
+    assert [page_name(page) for page in pages if f"({page_name(page)})" not in listed] == []
+
+
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+FOLDERS = sorted({"cli", "functions", "rules", "tests"} | {path.parent.name for path in ROOT.glob("*/__init__.py")})
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_folder_is_described(folder: str) -> None:
+    find_your_way = (ROOT / "CONTRIBUTING.md").read_text().partition("\n## Find your way\n")[2].partition("\n## ")[0]
+    folders = ARCHITECTURE.partition("\n## Folders\n")[2].partition("\n## ")[0]
+    assert f"`{folder}/" in find_your_way
+    assert f"`{folder}/" in folders
+
+
 MOST_NAMES = 12
 
 
