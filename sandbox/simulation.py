@@ -107,7 +107,7 @@ class SentSample:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedWrite:
     """An answer of the receiver that was no success, and what the function says about it."""
 
     at: int
@@ -137,7 +137,7 @@ class Simulation:
         self._start = start // 60 * 60
         self.clock = Clock(self._start)
         self.minutes: deque[Minute] = deque(maxlen=WINDOW_MINUTES)
-        self.refusal: Refusal | None = None
+        self.refusal: RefusedWrite | None = None
         self.switches: frozenset[Switch] = frozenset()
         self._resources = contextlib.ExitStack()
         signature = SigV4(token="session-token-of-the-demo")
@@ -226,11 +226,11 @@ class Simulation:
         endpoint = report["endpoints"][0]
         return before - int(endpoint["taken"]) + count_of(endpoint["spooled"])
 
-    def _refusals(self, at: int, requests: Iterator[Received]) -> Iterator[Refusal]:
+    def _refusals(self, at: int, requests: Iterator[Received]) -> Iterator[RefusedWrite]:
         for request in requests:
             if request.status is not None and not 200 <= request.status < 300:
                 text = " ".join(request.answer.body.decode(errors="replace").split())
-                yield Refusal(at, request.status, text, explain(request.status, text, self._endpoint))
+                yield RefusedWrite(at, request.status, text, explain(request.status, text, self._endpoint))
 
     def _spooled_at(self, at: int) -> Iterator[remote_pb2.WriteRequest]:
         """What the run of this minute has left in the spool."""

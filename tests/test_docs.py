@@ -9,11 +9,11 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-import yaml
 
 from bench import cost
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.model.delivery import Delivery, Waiting
+from tests.rig.stack import load_template
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -181,11 +181,7 @@ def test_every_make_command_exists(command: tuple[str, str]) -> None:
 
 
 def test_every_parameter_and_output_that_is_named_exists() -> None:
-    class Loader(yaml.SafeLoader):
-        pass
-
-    Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
-    template = yaml.load((ROOT / "template.yaml").read_text(), Loader)
+    template = load_template()
     named = re.findall(r"`([A-Z][a-z0-9]+(?:[A-Z][a-z]+)+)`", README + OPERATIONS + CONFIG_DOC)
     known = {"Content", "Retry"} | set(template["Parameters"]) | set(template["Outputs"])
     dependencies = {"PusherFunction", "OperatorFunction"}

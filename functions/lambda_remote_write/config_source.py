@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from .aws.s3 import S3
 from .config import go_glob
-from .config.load import Document, Include, parse_config
+from .config.load import Include, YamlDocument, parse_config
 from .config.schema import Config
 from .config.yaml_reader import ConfigError
 from .deadline import DeadlineExceeded, call_until
@@ -43,7 +43,7 @@ class Loaded:
     version: str
     refused: str = ""
     pinned: str = ""
-    documents: Sequence[Document] = ()
+    documents: Sequence[YamlDocument] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class ConfigSource:
             if fetched is None and last:
                 return last
             found = fetched or _ConfigText("", "")
-            documents = list[Document]() if self._keeps_documents else None
+            documents = list[YamlDocument]() if self._keeps_documents else None
             config = self._parsed(found.text, self.location, self._include(), documents)
         except (ConfigError, Unreadable) as error:
             if last is None:
@@ -105,7 +105,7 @@ class ConfigSource:
         return replace(self._loaded, refused=_refused(newer))
 
     def _parsed(
-        self, text: str, place: str, include: Include | None = None, documents: list[Document] | None = None
+        self, text: str, place: str, include: Include | None = None, documents: list[YamlDocument] | None = None
     ) -> Config:
         has_schedule = self._has_schedule
         return parse_config(text, place, self._env_vars, include, has_schedule=has_schedule, documents=documents)

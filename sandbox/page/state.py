@@ -9,7 +9,7 @@ from typing import Any
 
 from sandbox import range_functions
 from sandbox.server import Answer
-from sandbox.simulation import Minute, Refusal, SentSample, Simulation, count_of
+from sandbox.simulation import Minute, RefusedWrite, SentSample, Simulation, count_of
 
 from .panels import Panels, expression
 
@@ -88,7 +88,7 @@ def _sample(sample: SentSample) -> dict[str, Any]:
     }
 
 
-def _refusal(refusal: Refusal) -> dict[str, Any]:
+def _refusal(refusal: RefusedWrite) -> dict[str, Any]:
     explanation = refusal.explanation
     return {
         "time": clock_text(refusal.at),

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pytest
 import yaml
 
-from lambda_remote_write.config.load import Document, parse_config
+from lambda_remote_write.config.load import YamlDocument, parse_config
 from lambda_remote_write.config.yaml_reader import ConfigError
 from lambda_remote_write_cli.run.web.masked_config import masked
 from sandbox.api import Api
@@ -94,7 +94,7 @@ SPOILT = (
 def shown(text: str) -> str:
     """All that a user or a log can see of a config that loads, or of one that does not."""
     try:
-        documents: list[Document] = []
+        documents: list[YamlDocument] = []
         config = parse_config(text, "pusher.yaml", ENVIRONMENT, documents=documents)
     except ConfigError as error:
         return f"{error}\n{error!r}\n{error.problems!r}\n{error.__cause__!r}"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import botocore.session
 import pytest
-import yaml
 from botocore import xform_name
 
 from tests.rig.grafana_queries import load, variables
+from tests.rig.stack import load_template
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "grafana.md").read_text()
@@ -43,12 +43,7 @@ def test_the_variables_of_the_command_are_the_ones_that_it_reads() -> None:
 def test_the_policy_is_what_the_stack_allows_and_the_list_of_workspaces() -> None:
     (block,) = [block for kind, block in BLOCKS if kind == "json"]
     (statement,) = json.loads(block)["Statement"]
-
-    class Loader(yaml.SafeLoader):
-        pass
-
-    Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
-    template = yaml.load((ROOT / "template.yaml").read_text(), Loader)
+    template = load_template()
     (policy,) = template["Resources"]["GrafanaRole"]["Properties"]["Policies"]
     (allowed,) = policy["PolicyDocument"]["Statement"]
     assert set(statement["Action"]) == {"aps:ListWorkspaces", *allowed["Action"]}

@@ -7,23 +7,21 @@ import io
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import cramjam
-
 from lambda_remote_write.app import App
 from lambda_remote_write.dependencies import Dependencies
-from lambda_remote_write.remote_write.encode.generated import remote_pb2
 from sandbox import prometheus
 from sandbox.amp import Receiver
 from sandbox.api import Api
 from sandbox.example import USAGE_METRIC
-from sandbox.process import ask
 from sandbox.server import Answer, Fault, Request
+from tests.rig.clock import StandingClock
 from tests.rig.delivery import ENVIRONMENT, KEYS, no_session
+from tests.rig.remote_write_client import series_at, write_to
 
 RUNS = 24
 OUTAGE = range(8, 10)  # nothing is accepted, so the spool fills
@@ -42,30 +40,16 @@ class Filled:
     end: float
 
 
-class _Clock:
-    def __init__(self, at: float) -> None:
-        self.at = at
-
-    def seconds(self) -> float:
-        return self.at
-
-    def now_ms(self) -> int:
-        return int(self.at * 1000)
-
-    def sleep(self, seconds: float) -> None:
-        self.at += seconds
-
-
 @contextmanager
 def filled(interval: str, interval_seconds: int) -> Iterator[Filled]:
     """RUNS runs of a schedule, the last one just over. The simulated clock moves only between runs and in backoffs."""
-    end = time.time() // 60 * 60
-    clock = _Clock(end - RUNS * interval_seconds)
-    start = clock.at
+    end = int(time.time()) // 60 * 60
+    start = end - RUNS * interval_seconds
+    clock = StandingClock(start * 1000)
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(prometheus.Prometheus(out_of_order_window="1d"))
-        api = stack.enter_context(Api(now=clock.seconds))
-        receiver = stack.enter_context(Receiver(auth=KEYS, now=clock.seconds, forward_url=server.write_url))
+        api = stack.enter_context(Api(now=clock.time))
+        receiver = stack.enter_context(Receiver(auth=KEYS, now=clock.time, forward_url=server.write_url))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         _serve_faults(api, clock)
         (folder / "config.yaml").write_text(_config(api, receiver, folder / "spool", interval))
@@ -79,9 +63,9 @@ def filled(interval: str, interval_seconds: int) -> Iterator[Filled]:
         app = App(Dependencies(env_vars, clock.now_ms, no_session, clock.sleep))
         with contextlib.redirect_stdout(io.StringIO()):
             for number in range(RUNS):
-                clock.at = start + (number + 1) * interval_seconds
+                clock.ms = (start + (number + 1) * interval_seconds) * 1000
                 _break(receiver, number)
-                app.handle({"action": "push", "scheduled_time": _timestamp(clock.at)}, None)
+                app.handle({"action": "push", "scheduled_time": _timestamp(clock.time())}, None)
         _write_others(server, start, interval_seconds)
         yield Filled(server, start, end)
 
@@ -96,11 +80,11 @@ def _break(receiver: Receiver, number: int) -> None:
         receiver.script(Fault.status(503, b"once"))
 
 
-def _serve_faults(api: Api, clock: _Clock) -> None:
+def _serve_faults(api: Api, clock: StandingClock) -> None:
     """Records without a value, with a time that AMP refuses, and with ever new labels; and an API that is down."""
 
     def records(request: Request) -> Answer:
-        now = int(clock.at)
+        now = int(clock.time())
         return Answer.json(
             [
                 {"currentTime": now, "apiRequestCount": None, "projectCode": "empty"},
@@ -141,24 +125,13 @@ remote_write:
 """
 
 
-def _write_others(server: prometheus.Prometheus, start: float, step: int) -> None:
+def _write_others(server: prometheus.Prometheus, start: int, step: int) -> None:
     """On the same schedule: a counter whose name and label are no identifiers, which grows by one a second, and another
     stack of two shards, of which both say that one job is down, and one that the other is."""
-    request = remote_pb2.WriteRequest()
-    _add(request, {"__name__": DOTTED_METRIC, DOTTED_LABEL: "a.b"}, [n * step for n in range(1, RUNS + 1)], start, step)
+    times_ms = [(start + number * step) * 1000 for number in range(1, RUNS + 1)]
+    dotted = {"__name__": DOTTED_METRIC, DOTTED_LABEL: "a.b"}
+    entries = [series_at(dotted, [(at_ms, number * step) for number, at_ms in enumerate(times_ms, 1)])]
     for job, shard, value in (("half", "0/2", 0), ("half", "1/2", 1), ("whole", "0/2", 1), ("whole", "1/2", 1)):
         labels = {"__name__": "pusher_job_down", "instance": SPLIT_STACK, "job": job, "shard": shard}
-        _add(request, labels, [value] * RUNS, start, step)
-    body = bytes(cramjam.snappy.compress_raw(request.SerializeToString()))
-    headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
-    ask("POST", server.write_url, data=body, headers=headers, timeout=30).raise_for_status()
-
-
-def _add(
-    request: remote_pb2.WriteRequest, labels: Mapping[str, str], values: Sequence[int], start: float, step: int
-) -> None:
-    series = request.timeseries.add()
-    for name, value in sorted(labels.items()):
-        series.labels.add(name=name, value=value)
-    for number, sample in enumerate(values, 1):
-        series.samples.add(timestamp=int(start + number * step) * 1000, value=float(sample))
+        entries.append(series_at(labels, [(at_ms, value) for at_ms in times_ms]))
+    write_to(server.write_url, *entries)

@@ -22,6 +22,12 @@ from tests.rig.push import config_text, endpoint, job
 
 PUSHER, OPERATOR = ("push", "plan"), ("plan", "spool", "push_samples", "backfill")
 NOT_ALLOWED = Fault.status(403, b'{"message":"User: a is not authorized to perform: aps:RemoteWrite"}')
+# As Lambda itself writes into the log of a function.
+TIMED_OUT = "2026-12-01T03:00:50.123Z 0b2c Task timed out after 50.05 seconds"
+REPORT = (
+    "REPORT RequestId: 0b2c\tDuration: 50050.12 ms\tBilled Duration: 50000 ms\tMemory Size: 256 MB\t"
+    "Max Memory Used: 128 MB\t"
+)
 SERIES_LIMIT = Fault.status(400, b"per-user series limit of 3 exceeded")
 
 

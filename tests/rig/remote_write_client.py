@@ -14,6 +14,7 @@ from botocore.credentials import Credentials
 
 from lambda_remote_write.remote_write.encode.generated import remote_pb2, types_pb2
 from sandbox.amp import Receiver, SigV4
+from sandbox.process import ask
 
 HEADERS = {
     "Content-Type": "application/x-protobuf",
@@ -33,11 +34,18 @@ UP = {"__name__": "up", "job": "node"}
 def series(
     labels: Mapping[str, str] | Iterable[tuple[str, str]], *points: tuple[int, float], **more: Any
 ) -> types_pb2.TimeSeries:
-    """Labels in the order given; points as (milliseconds from now, value); `more` are other fields."""
+    """Points as (milliseconds from now, value)."""
+    return series_at(labels, [(NOW_MS + offset, value) for offset, value in points], **more)
+
+
+def series_at(
+    labels: Mapping[str, str] | Iterable[tuple[str, str]], points: Iterable[tuple[int, float]], **more: Any
+) -> types_pb2.TimeSeries:
+    """Labels in the order given; points as (milliseconds since the epoch, value); `more` are other fields."""
     pairs = labels.items() if isinstance(labels, Mapping) else labels
     return types_pb2.TimeSeries(
         labels=[types_pb2.Label(name=name, value=value) for name, value in pairs],
-        samples=[types_pb2.Sample(timestamp=NOW_MS + offset, value=value) for offset, value in points],
+        samples=[types_pb2.Sample(timestamp=at_ms, value=value) for at_ms, value in points],
         **more,
     )
 
@@ -64,3 +72,9 @@ def write(amp: Receiver, http: requests.Session, *entries: types_pb2.TimeSeries,
     data = body(*entries, **more)
     headers = signed(amp.url, data, amp.auth) if isinstance(amp.auth, SigV4) else HEADERS
     return http.post(amp.url, data, headers=headers, timeout=5)
+
+
+def write_to(url: str, *entries: types_pb2.TimeSeries) -> None:
+    """To a receiver that wants no signature, and must accept it."""
+    answer = ask("POST", url, data=body(*entries), headers=HEADERS, timeout=30)
+    assert answer.ok, answer.text

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lambda_remote_write.config.load import Document, parse_config
+from lambda_remote_write.config.load import YamlDocument, parse_config
 from lambda_remote_write_cli.run.messages import AttemptCounts
 from lambda_remote_write_cli.run.status import (
     EndpointStatus,
@@ -69,7 +69,7 @@ class MadeUp:
 
 
 @dataclass(frozen=True)
-class Answer:
+class PageAnswer:
     """The status, the headers by their lower-case names, and the body."""
 
     status: int
@@ -92,7 +92,7 @@ class Client:
             connection.sendall(head)
             return all_of(connection)
 
-    def ask(self, path: str, method: str = "GET", headers: Sequence[tuple[str, str]] = ()) -> Answer:
+    def ask(self, path: str, method: str = "GET", headers: Sequence[tuple[str, str]] = ()) -> PageAnswer:
         """`headers` replace the usual Host when they have one, or are empty after it."""
         given = list(headers) if any(name == "Host" for name, _ in headers) else [("Host", self.host), *headers]
         lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in given), "", ""]
@@ -110,11 +110,11 @@ def all_of(connection: socket.socket) -> bytes:
     return found
 
 
-def parsed(answer: bytes) -> Answer:
+def parsed(answer: bytes) -> PageAnswer:
     head, _, body = answer.partition(b"\r\n\r\n")
     first, *lines = head.decode().split("\r\n")
     headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
-    return Answer(int(first.split()[1]), headers, body.decode())
+    return PageAnswer(int(first.split()[1]), headers, body.decode())
 
 
 @contextmanager
@@ -125,9 +125,9 @@ def client_of(process: Process, options: WebOptions | None = None) -> Iterator[C
         yield Client(server.address[1])
 
 
-def documents(text: str, env_vars: Mapping[str, str]) -> list[Document]:
+def documents(text: str, env_vars: Mapping[str, str]) -> list[YamlDocument]:
     """The files of a config that loads."""
-    found: list[Document] = []
+    found: list[YamlDocument] = []
     parse_config(text, "pusher.yaml", env_vars, documents=found)
     return found
 

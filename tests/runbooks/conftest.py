@@ -18,7 +18,7 @@ from sandbox.api import Api
 from tests.rig.clock import StandingClock
 from tests.rig.command_line import SOURCES
 from tests.rig.delivery import ENVIRONMENT
-from tests.rig.faulty_function import NOT_ALLOWED, OPERATOR, SERIES_LIMIT, FaultyFunction
+from tests.rig.faulty_function import NOT_ALLOWED, OPERATOR, REPORT, SERIES_LIMIT, TIMED_OUT, FaultyFunction
 from tests.rig.needs import Peer, Require
 from tests.rig.runbooks import INDEX, Shell, blocks
 from tests.rig.stack import Stack, load_template, translate
@@ -26,11 +26,6 @@ from tests.rig.stack_in_aws import StackInAws
 
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:alerts"
 EVERY_ALARM = {"AlarmTopicArn": TOPIC, "DiscardedSamplesAlarm": "yes"}
-PLATFORM = [
-    "2026-12-01T03:00:50.123Z 0b2c Task timed out after 50.05 seconds",
-    "REPORT RequestId: 0b2c\tDuration: 50050.12 ms\tBilled Duration: 50000 ms\tMemory Size: 256 MB\t"
-    "Max Memory Used: 128 MB\t",
-]
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +68,7 @@ def world(
 
 def happened(aws: StackInAws, function: FaultyFunction) -> None:
     """What the log, the spool, the queue and the state machine then have."""
-    lines = [*PLATFORM]
+    lines = [TIMED_OUT, REPORT]
     function.amp.always(SERIES_LIMIT)
     lines += function.lines({})
     function.value = "valeur"

@@ -7,18 +7,16 @@ import math
 import struct
 from collections.abc import Iterator, Sequence
 
-import cramjam
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lambda_remote_write.remote_write.encode.generated import remote_pb2
 from sandbox import prometheus
 from sandbox.page import panels
-from sandbox.process import ask
 from sandbox.range_functions import Point, deriv, idelta, irate, over, value
 from sandbox.simulation import START, Simulation, Switch
 from tests.rig.needs import Peer
+from tests.rig.remote_write_client import series_at, write_to
 
 (STALE,) = struct.unpack(">d", struct.pack(">Q", 0x7FF0000000000002))
 MINUTE = 60_000
@@ -81,19 +79,7 @@ def server(peer: Peer) -> Iterator[prometheus.Prometheus]:
 
 
 def write(server: prometheus.Prometheus, name: str, samples: Sequence[Point]) -> None:
-    message = remote_pb2.WriteRequest()
-    series = message.timeseries.add()
-    series.labels.add(name="__name__", value=name)
-    for stamp_ms, one in samples:
-        series.samples.add(timestamp=stamp_ms, value=one)
-    headers = {
-        "Content-Type": "application/x-protobuf",
-        "Content-Encoding": "snappy",
-        "X-Prometheus-Remote-Write-Version": "0.1.0",
-    }
-    body = bytes(cramjam.snappy.compress_raw(message.SerializeToString()))
-    answer = ask("POST", server.write_url, data=body, headers=headers, timeout=30)
-    assert answer.ok, answer.text
+    write_to(server.write_url, series_at({"__name__": name}, samples))
 
 
 STEP = 37_000

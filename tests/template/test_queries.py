@@ -14,16 +14,10 @@ from lambda_remote_write.model.drop_reasons import DropReason
 from sandbox.amp import Receiver
 from sandbox.api import Api
 from tests.rig.clock import StandingClock
-from tests.rig.faulty_function import NOT_ALLOWED, SERIES_LIMIT, FaultyFunction
+from tests.rig.faulty_function import NOT_ALLOWED, REPORT, SERIES_LIMIT, TIMED_OUT, FaultyFunction
 from tests.rig.logs_insights import MOST_FIELDS, Event, Query, discovered
 from tests.rig.stack import Stack, StackOf
 
-# As Lambda writes them, where a function logs text.
-TIMED_OUT = "2026-12-01T03:00:50.123Z 0b2c Task timed out after 50.05 seconds"
-REPORT = (
-    "REPORT RequestId: 0b2c\tDuration: 50050.12 ms\tBilled Duration: 50000 ms\tMemory Size: 256 MB\t"
-    "Max Memory Used: 128 MB\t"
-)
 PLATFORM = ["START RequestId: 0b2c Version: $LATEST", "END RequestId: 0b2c", TIMED_OUT, REPORT]
 
 

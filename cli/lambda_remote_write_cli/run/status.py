@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from lambda_remote_write.config.load import Document
+from lambda_remote_write.config.load import YamlDocument
 
 from .messages import AttemptCounts
 
@@ -93,5 +93,5 @@ class ProcessStatus:
     endpoints: Sequence[EndpointStatus]
     warnings: Sequence[str]
     reload: ReloadStatus
-    documents: Sequence[Document]
+    documents: Sequence[YamlDocument]
     cached_series: int

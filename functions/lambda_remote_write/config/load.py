@@ -27,7 +27,7 @@ Include = Callable[[str], Sequence[tuple[str, str]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class YamlDocument:
     """A file of the config as it was read, to be shown by `masked`."""
 
     file: str
@@ -42,7 +42,7 @@ def parse_config(
     include: Include | None = None,
     *,
     has_schedule: bool = True,
-    documents: list[Document] | None = None,
+    documents: list[YamlDocument] | None = None,
 ) -> Config:
     """One config file -> Config.
 
@@ -98,12 +98,12 @@ def _check_rule_files(top: Section) -> None:
             top.problem_at(node, path, f"{node.value!r:.100} is not allowed: {_ONE_STAR}")
 
 
-def _add_document(documents: list[Document], node: yaml.MappingNode, diagnostics: Diagnostics) -> None:
+def _add_document(documents: list[YamlDocument], node: yaml.MappingNode, diagnostics: Diagnostics) -> None:
     diagnostics.scalars = ScalarsRead()
-    documents.append(Document(diagnostics.file, node, diagnostics.scalars))
+    documents.append(YamlDocument(diagnostics.file, node, diagnostics.scalars))
 
 
-def _included(top: Section, include: Include | None, documents: list[Document] | None) -> Iterator[Section]:
+def _included(top: Section, include: Include | None, documents: list[YamlDocument] | None) -> Iterator[Section]:
     """The files of `scrape_config_files`, each with a `scrape_configs` of its own and nothing else."""
     for index, pattern in enumerate(top.texts("scrape_config_files")):
         key = f"scrape_config_files[{index}]"

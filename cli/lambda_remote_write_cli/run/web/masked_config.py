@@ -9,7 +9,7 @@ import re
 
 import yaml
 
-from lambda_remote_write.config.load import Document
+from lambda_remote_write.config.load import YamlDocument
 from lambda_remote_write.config.secrets import looks_like_reference
 from lambda_remote_write.config.yaml_reader import is_null, shown_url
 from lambda_remote_write.report.mask import MASKED
@@ -27,7 +27,7 @@ _QUERY = re.compile(r"(?i)\b(https?://[^\s?#]+)[?#]\S+")
 _PATH_KEYS, _PATH_QUERY = ("metrics_path", "__metrics_path__"), re.compile(r"([^?#]*)[?#].+", re.DOTALL)
 
 
-def masked(document: Document) -> str:
+def masked(document: YamlDocument) -> str:
     """A file of the config as YAML."""
     return str(yaml.serialize(_Masking(document).of(document.node, ""), Dumper=_Dumper, allow_unicode=True, width=120))
 
@@ -35,7 +35,7 @@ def masked(document: Document) -> str:
 class _Masking:
     """Builds the tree anew. What an alias names is one node there too."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: YamlDocument) -> None:
         self._scalars = document.scalars
         self._made: dict[tuple[int, str], yaml.Node] = {}
 

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from xml.etree.ElementTree import Element, tostring
 
-from lambda_remote_write.config.load import Document
+from lambda_remote_write.config.load import YamlDocument
 from lambda_remote_write.config.scalars import print_duration
 from lambda_remote_write.report.printable import printable
 
@@ -46,10 +46,10 @@ class ConfigText:
     """The text of the config in use, made when a page shows it first."""
 
     def __init__(self) -> None:
-        self._of: Sequence[Document] | None = None
+        self._of: Sequence[YamlDocument] | None = None
         self._texts: list[tuple[str, str]] = []
 
-    def of(self, documents: Sequence[Document]) -> list[tuple[str, str]]:
+    def of(self, documents: Sequence[YamlDocument]) -> list[tuple[str, str]]:
         """File and text of each. The caller keeps others from calling it meanwhile."""
         if documents is not self._of:
             self._texts, self._of = [(one.file, masked(one)) for one in documents], documents

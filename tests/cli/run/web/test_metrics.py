@@ -118,7 +118,7 @@ def test_every_metric_is_documented_with_its_type() -> None:
 
 
 def test_names_mean_what_they_mean_in_a_lambda() -> None:
-    """Of the names that both have, the help says the same thing: how many series are remembered, which version runs."""
+    """Two names are of both: how many series are remembered, and which version runs."""
     of_runs = {family.name for family in self_metrics.FAMILIES}
     assert of_runs & documented().keys() == {"pusher_build_info", "pusher_series_cache_size"}
 
