@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import select
 import shlex
 import signal
 import socket
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = 18  # of a run
+PATIENCE_SECONDS = 60  # a busy machine must not fail a test; a healthy one waits some seconds
 COMMAND = [sys.executable, "-m", "sandbox.demo"]
 
 
@@ -153,6 +155,8 @@ def read(descriptor: int, until: str = "") -> str:
     """What comes until this text, or until the end."""
     found = b""
     while not until or until not in found.decode(errors="replace"):
+        ready, _, _ = select.select([descriptor], [], [], PATIENCE_SECONDS)
+        assert ready, f"nothing more within {PATIENCE_SECONDS}s: {found.decode(errors='replace')[-2000:]}"
         try:
             piece = os.read(descriptor, 65536)
         except OSError:  # the other side of a terminal is closed

@@ -29,6 +29,13 @@ _FILES = {
     "/vendor/uPlot.iife.min.js": ("vendor/uPlot.iife.min.js", "text/javascript"),
     "/vendor/uPlot.min.css": ("vendor/uPlot.min.css", "text/css"),
 }
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
 _INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.S)
 
 
@@ -137,12 +144,3 @@ def content_security_policy(page: str) -> str:
         "form-action 'none'",
         "frame-ancestors 'none'",
     ])  # fmt: skip
-
-
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
