@@ -392,6 +392,7 @@ STRANGE: dict[str, Answer] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_update", [False, True], ids=["a first import", "an update"])
 @pytest.mark.parametrize("answer", STRANGE.values(), ids=STRANGE)
 def test_an_answer_that_is_not_grafanas_ends_in_a_sentence(answer: Answer, is_update: bool) -> None:

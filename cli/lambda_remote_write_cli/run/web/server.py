@@ -20,7 +20,7 @@ from typing import Any
 MAX_CONNECTIONS = 16
 _MAX_LINE, _MAX_HEAD, _MAX_BODY = 4_096, 16_384, 65_536  # bytes of a request
 _SECONDS = 10.0  # for all of a request, and for all of an answer
-_POLL_SECONDS = 0.2  # between looks at connections that are overdue
+_POLL_SECONDS = 0.05  # between looks at connections that are overdue, and the longest that `close` waits
 _LATE_SECONDS = 86_400.0  # while an answer is being made nothing is overdue
 TEXT = "text/plain; charset=utf-8"
 _BUSY = (
