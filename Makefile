@@ -169,8 +169,8 @@ ENGINE_FILES := $(shell find functions/lambda_remote_write -type f ! -path '*/__
 build: $(VENV)/.dev ## builds the artefact in .aws-sam/build (ARCH=x86_64 for the other processor)
 	$(SAM) build --parameter-overrides Architecture=$(ARCH)
 
-deploy: build ## deploys to AWS after you confirm the changes (PARAMETERS="Interval=5m …", others stay)
-	$(SAM) deploy --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
+deploy: build ## deploys to AWS after you confirm the changes (STACK=… PARAMETERS="Interval=5m …", others stay)
+	$(SAM) deploy $(if $(STACK),--stack-name $(STACK)) --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
 
 RECORD_TYPES := SRV A AAAA MX NS CNAME DNAME SOA PTR TXT OPT TSIG TKEY HTTPS SVCB
 

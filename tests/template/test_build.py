@@ -260,6 +260,13 @@ def test_make_deploy_goes_where_the_aws_command_line_would(
     assert result.stdout.splitlines()[-1] == str(used)
 
 
+@pytest.mark.parametrize(("given", "used"), [({}, ""), ({"STACK": "metrics"}, "--stack-name metrics")])
+def test_make_deploy_goes_to_the_stack_that_a_runbooks_shell_has_named(given: dict[str, str], used: str) -> None:
+    result = make("--old-file=build", "--dry-run", "deploy", variables=["SAM=sam"], **given)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == f"sam deploy {used} --parameter-overrides Architecture=arm64".split()
+
+
 def test_an_unknown_machine_is_refused() -> None:
     result = make("--dry-run", "build-PusherFunction", ARCH="riscv")
     assert result.returncode != 0
