@@ -34,10 +34,10 @@ _LIMITS = """'[{"labelSet": {"team": "web"}, "limits": {"maxSeries": 100000}}]'"
 _PLACES = {
     "{workspace}": '"$WORKSPACE"',
     "{region}": '"$REGION"',
-    "--desired-value N": '--desired-value "$N"',
+    "--desired-value N": '--desired-value "$(jq -n "2 * $NOW")"',
     "…": _LIMITS,
 }
-_EXAMPLE = "# an example: this replaces all limits that were set (describe-workspace-configuration shows them)"
+_EXAMPLE = "This is an example. It replaces all limits that were set; `describe-workspace-configuration` shows them."
 _ARN = "arn:aws:aps:REGION:ACCOUNT:workspace/WORKSPACE"
 
 
@@ -87,6 +87,8 @@ def _section(entry: Entry) -> Iterator[str]:
     yield "\n" + _paragraph(f"**It means:** {_sentence(_filled(entry.refusal.meaning), '.')}")
     if advice := _advice(entry.refusal.help):
         yield "\n" + _paragraph(f"**What helps:** {_sentence(advice, ':' if commands else '.')}")
+    if any("…" in one for one in commands):
+        yield "\n" + _paragraph(_EXAMPLE)
     if commands:
         yield "\n```bash\n" + "".join(map(_lines, commands)) + "```\n"
 
@@ -117,15 +119,11 @@ def _filled(text: str) -> str:
 
 
 def _lines(command: str) -> str:
-    """The command with the variables of the index; before a request for more, what there is now."""
+    """The command with the variables of the index. A request for more is for twice what there is now."""
     before = list[str]()
     if quota := re.search(r"--quota-code \S+", command):
-        now = (
-            f'aws service-quotas get-service-quota --service-code aps --region "$REGION" {quota[0]} --query Quota.Value'
-        )
-        before = [*_wrapped(now), "N=1000000  # what you need"]
-    elif "…" in command:
-        before = [_EXAMPLE]
+        found = f'aws service-quotas get-service-quota --service-code aps --region "$REGION" {quota[0]}'
+        before = _wrapped(f"NOW=$({found} --query Quota.Value --output text)")
     for place, variable in _PLACES.items():
         command = command.replace(place, variable)
     return "\n".join([*before, *_wrapped(command)]) + "\n"

@@ -3,6 +3,7 @@ wrong, and prints what a reader of the page looks for."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,16 @@ def test_the_commands_of_a_page_run_and_show_what_has_happened(shell: Shell, pag
     complaints = [line for line in done.stderr.splitlines() if line and not line.startswith("--- block")]
     assert complaints == []
     assert [word for word in SHOWN[page.stem] if word not in done.stdout] == [], done.stdout
+
+
+@pytest.mark.parametrize("page", [INDEX, *pages(), REFUSALS], ids=page_name)
+def test_no_command_has_a_comment_which_zsh_takes_for_arguments_at_a_prompt(page: Path) -> None:
+    assert [line for block in blocks(page) for line in block.splitlines() if re.search(r"(^|\s)#", line)] == []
+
+
+def test_version_2_opens_no_pager_which_would_swallow_what_is_pasted_after_it(shell: Shell) -> None:
+    done = shell("python3 -c 'import os; print(repr(os.environ[\"AWS_PAGER\"]))'")
+    assert done.stdout == "''\n", done.stderr
 
 
 def test_the_index_sets_every_variable_that_a_page_uses(shell: Shell) -> None:
