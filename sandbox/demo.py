@@ -27,9 +27,9 @@ from .simulation import Minute, Simulation, Switch
 MINUTES, OUTAGE_MINUTES = 40, 5
 _HERE = "this demo, as Prometheus does (with a Prometheus 3.5 or newer on PATH, it would be asked)"
 _YOUR_API = """\
-cp examples/json-api/config.yaml my.yaml     # put your API's address and fields there; docs/json.md has recipes
-PUSHER_WORKSPACE=ws-EXAMPLE AWS_REGION=eu-west-1 .venv/bin/pusher check my.yaml     # every mistake at once
-PUSHER_WORKSPACE=ws-EXAMPLE AWS_REGION=eu-west-1 .venv/bin/pusher plan my.yaml      # asks your API, sends nothing"""
+cp examples/json-api/config.yaml my.yaml
+PUSHER_WORKSPACE=ws-EXAMPLE AWS_REGION=eu-west-1 .venv/bin/pusher check my.yaml
+PUSHER_WORKSPACE=ws-EXAMPLE AWS_REGION=eu-west-1 .venv/bin/pusher plan my.yaml"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,7 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return 2
             console.print("\n[bold]Watch it.[/] A page goes on with this world, and lets you break it in five ways:\n")
             console.print(f"  {server.url}")
-        console.print("\n[bold]Now your API.[/] With a config of your own:\n")
+        console.print(
+            "\n[bold]Now your API.[/] Put its address and fields into a copy of the example; docs/json.md has recipes. "
+            "check prints every mistake at once, plan asks your API and sends nothing:\n"
+        )
         console.print(Text(_YOUR_API), soft_wrap=True)
         if has_page:
             _wait_for_ctrl_c(console)
