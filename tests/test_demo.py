@@ -136,8 +136,9 @@ def on_a_terminal(*arguments: str, **variables: str) -> Iterator[tuple[subproces
     """The demo, whose text comes out of the descriptor."""
     ours, its = pty.openpty()
     process = subprocess.Popen(
-        [*COMMAND, *arguments], cwd=ROOT, env=environment(**variables), stdout=its, stderr=subprocess.PIPE
-    )
+        [*COMMAND, *arguments], cwd=ROOT, env=environment(**variables), stdout=its, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # in the background it would be ignored
+    )  # fmt: skip
     os.close(its)
     try:
         yield process, ours
@@ -223,7 +224,7 @@ def test_a_bad_port_is_a_sentence(port: str, capsys: pytest.CaptureFixture[str])
 
 
 def test_make_passes_options_on() -> None:
-    command = ["make", "--dry-run", "--old-file=.venv/.run", "demo", "ARGS=--no-page --port=0"]
+    command = ["make", "--no-print-directory", "--dry-run", "--old-file=.venv/.run", "demo", "ARGS=--no-page --port=0"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.rstrip().endswith("-m sandbox.demo --no-page --port=0")
 

@@ -84,14 +84,15 @@ def test_json_exporter_may_be_missing(go: str, said: str, tmp_path: Path) -> Non
 
 
 USED = (
-    "bash", "cat", "chmod", "cp", "dpkg", "dpkg-deb", "dpkg-split", "dirname", "mkdir", "mktemp", "mv", "rm", "sed",
-    "sh", "tail", "tar", "uname",
+    "bash", "cat", "chmod", "cp", "dpkg", "dpkg-deb", "dpkg-split", "dirname", "find", "mkdir", "mktemp", "mv", "paste",
+    "rm", "sed", "sh", "sort", "tail", "tar", "uname",
 )  # fmt: skip
 APT = {
     "downloaded": 'case "$*" in *install*) for word; do case $word in Dir::Cache=*) cache=${word#*=};; esac; done\n'
     "cp DEB $cache/archives/;; esac",
     "not to be had": "echo gone; exit 1",
 }
+LIBRARIES = [f"{os.uname().machine}-linux-gnu/{name}" for name in ("liba.so.1", "own/libb-1.so")]
 WHERE = {"jq": "usr/bin/jq", "chromium": "usr/lib/chromium/chromium"}  # in their packages
 
 
@@ -102,6 +103,7 @@ def test_what_the_system_lacks_comes_with_its_libraries(outcome: str, tmp_path: 
     binaries, tools, package = tmp_path / "peers" / "usr" / "bin", tmp_path / "tools", tmp_path / "package"
     scripts = {binaries / name: "" for name in ("prometheus", "prometheus-node-exporter", "json_exporter")} | {
         tools / "apt-get": APT[outcome].replace("DEB", str(tmp_path / "both.deb")),
+        **{package / "usr" / "lib" / path: "" for path in LIBRARIES},
         **{package / path: f'echo {name} "$LD_LIBRARY_PATH" "$@"' for name, path in WHERE.items()},
     }
     for path, text in scripts.items():
@@ -124,7 +126,7 @@ def test_what_the_system_lacks_comes_with_its_libraries(outcome: str, tmp_path: 
         assert done.stderr == f"gone\n{what}\n"
         return
     assert done.stderr == ""
-    libraries = f"{tmp_path}/peers/usr/lib/{os.uname().machine}-linux-gnu"
+    folder = f"{tmp_path}/peers/usr/lib/{os.uname().machine}-linux-gnu"
     for name in WHERE:
         said = subprocess.run([binaries / name, "--version"], capture_output=True, text=True, check=True).stdout
-        assert said.split() == [name, libraries, "--version"]
+        assert said.split() == [name, f"{folder}:{folder}/own", "--version"]

@@ -9,10 +9,12 @@ import shlex
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 from wsgiref.types import StartResponse, WSGIEnvironment
 
+from botocore.model import OperationModel
 from botocore.session import get_session
 from botocore.validate import ParamValidator
 from moto.core.models import DEFAULT_ACCOUNT_ID
@@ -151,7 +153,7 @@ class StackInAws(Aws):
 def _missing(method: str, path: str, target: str, body: bytes) -> tuple[int, Mapping[str, Any]] | None:
     """The status and the answer to a request that moto cannot answer, if it is one."""
     for (service, name), answer in MISSING.items():
-        model = get_session().get_service_model(service).operation_model(name)
+        model = _operation(service, name)
         uri = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", str(model.http["requestUri"]))
         named = None if uri == "/" else re.fullmatch(uri, path)  # "/" has the operation in its target
         if target == name or (named and method == model.http["method"]):
@@ -161,6 +163,12 @@ def _missing(method: str, path: str, target: str, body: bytes) -> tuple[int, Map
             refusal = {"__type": "ValidationException", "message": found.generate_report()}
             return (400, refusal) if found.has_errors() else (200, answer)
     return None
+
+
+@cache
+def _operation(service: str, name: str) -> OperationModel:
+    """Kept, because reading a service's model takes longer than a request."""
+    return get_session().get_service_model(service).operation_model(name)
 
 
 def _answer(start_response: StartResponse, status: int, value: Any) -> list[bytes]:

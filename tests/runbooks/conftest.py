@@ -50,13 +50,21 @@ def programs(require: Require, peer: Peer, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def cloud() -> Iterator[StackInAws]:
+    """One for all pages, and emptied for each: moto takes seconds to load each service."""
+    with StackInAws() as aws:
+        yield aws
+
+
 @pytest.fixture
 def world(
-    full_stack: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    cloud: StackInAws, full_stack: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[tuple[StackInAws, FaultyFunction]]:
     """A run was refused, one found the receiver closed to it, so that samples wait; a metric has failed in the last."""
+    aws = cloud
+    aws.reset()
     with ExitStack() as opened:
-        aws = opened.enter_context(StackInAws())
         clock = StandingClock(int(time.time() * 1000) - 240_000)
         api, amp = (opened.enter_context(one) for one in (Api(now=clock.time), Receiver(now=clock.time)))
         aws.deploy(full_stack)
