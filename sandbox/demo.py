@@ -25,6 +25,7 @@ from .prometheus import Prometheus, PrometheusError, find
 from .simulation import Minute, Simulation, Switch
 
 MINUTES, OUTAGE_MINUTES = 40, 5
+_LOOK_SECONDS = 0.2
 _HERE = "this demo, as Prometheus does (with a Prometheus 3.5 or newer on PATH, it would be asked)"
 _YOUR_API = """\
 cp examples/json-api/config.yaml my.yaml
@@ -219,9 +220,13 @@ def _no_page_sentence(port: int, error: OSError) -> str:
 
 
 def _wait_for_ctrl_c(console: Console) -> None:
+    """The handler is there before the sentence, so that no press is missed."""
+    pressed = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.set())
     console.print("\nThe page is there until you press Ctrl-C.")
-    with contextlib.suppress(KeyboardInterrupt):
-        threading.Event().wait()
+    while not pressed.wait(_LOOK_SECONDS):  # a signal that comes as a thread begins to wait does not wake it
+        pass
+    signal.signal(signal.SIGINT, before)
 
 
 if __name__ == "__main__":

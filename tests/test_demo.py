@@ -136,9 +136,8 @@ def on_a_terminal(*arguments: str, **variables: str) -> Iterator[tuple[subproces
     """The demo, whose text comes out of the descriptor."""
     ours, its = pty.openpty()
     process = subprocess.Popen(
-        [*COMMAND, *arguments], cwd=ROOT, env=environment(**variables), stdout=its, stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # in the background it would be ignored
-    )  # fmt: skip
+        [*COMMAND, *arguments], cwd=ROOT, env=environment(**variables), stdout=its, stderr=subprocess.PIPE
+    )
     os.close(its)
     try:
         yield process, ours
