@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ TEST_FILES = sorted((Path(__file__).parents[1] / "rules").glob("*.test.yaml"))
 _OWN = re.compile(r"\b(?:pusher_\w+|up)\b")
 
 
+@cache
 def groups() -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = yaml.safe_load(RULES.read_text())["groups"]
     return found
@@ -39,6 +41,7 @@ def series_behind(expression: str) -> set[str]:
     return set(_OWN.findall(rest)).union(*map(series_behind, through))
 
 
+@cache
 def cases() -> list[dict[str, Any]]:
     """Every case of the test files."""
     return [case for path in TEST_FILES for case in yaml.safe_load(path.read_text())["tests"]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,6 +42,11 @@ def test_every_alarm_and_rule_leads_to_a_page_that_names_it(linked: dict[str, st
         assert name in alerts_of(FOLDER / page), (name, address)
 
 
+@pytest.fixture(scope="module")
+def template() -> dict[str, Any]:
+    return load_template()
+
+
 @pytest.mark.parametrize("page", pages(), ids=page_name)
 def test_a_page_names_what_leads_to_it_and_nothing_else(linked: dict[str, str], page: Path) -> None:
     leads = {name for name, address in linked.items() if address.endswith(f"/{page.name}")}
@@ -72,11 +78,10 @@ AWS_NAMES = {
 
 @pytest.mark.parametrize("page", [INDEX, *pages()], ids=page_name)
 def test_parameters_functions_and_totals_that_a_page_names_exist(
-    full_stack: Stack, linked: dict[str, str], page: Path
+    template: dict[str, Any], full_stack: Stack, linked: dict[str, str], page: Path
 ) -> None:
     """In code that stands for itself: `NAME`, or `NAME` = `value`."""
     named = set(re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z]+)+)`", page.read_text()))
     report = Report((), {}, (), (), 0, 0.0, new_series_limited=1, has_spool=True)
-    template = load_template()
     known = {*template["Parameters"], *template["Outputs"], *full_stack.resources, *report.totals(), *linked}
     assert sorted(named - known - AWS_NAMES) == []
