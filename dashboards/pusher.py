@@ -36,7 +36,7 @@ def dashboard() -> Dashboard:
     made = titled(
         "Pusher",
         UID,
-        "How lambda-remote-write itself does. It needs self_metrics, which is on by default.",
+        "How lambda-remote-write itself is doing. It needs self_metrics, which is on by default.",
         [
             choices_variable("instance", "Stack", "The stack's name.", "label_values(pusher_build_info, instance)"),
             choices_variable(
@@ -121,7 +121,7 @@ def _now() -> list[Panel]:
         ),
         names(
             "Version",
-            "Versions that sent in the lookback.",
+            "Versions that sent samples within the lookback.",
             Query(f"group by (version) ({newest('pusher_build_info', STACK)})", "{{version}}"),
         ),
         stat(
@@ -133,7 +133,7 @@ def _now() -> list[Panel]:
         ),
         stat(
             "Shards",
-            "Shards of the split in force, of the stack that has most.",
+            "Shards of the split in force, of the stack with the most.",
             "short",
             Query(f"max({newest('pusher_shards', STACK)})", "shards"),
             width=6,
@@ -162,7 +162,7 @@ def _delivery() -> list[Panel]:
     return [
         gauges(
             "Samples collected and accepted",
-            "Samples of the runs of each step: collected, taken from the spool, accepted. Without self-metrics.",
+            "Samples of the runs in each step: collected, taken from the spool, accepted. Self-metrics do not count.",
             "short",
             Query(f"sum by (outcome) ({outcomes})", "{{outcome}}"),
         ),
@@ -242,7 +242,7 @@ def _runs() -> list[Panel]:
     return [
         gauges(
             "Run time by stage",
-            "The longest of the runs in each step.",
+            "The longest run in each step.",
             "s",
             Query(f"max by (stage) ({worst('pusher_run_stage_duration_seconds', ENDPOINT)})", "{{stage}}"),
         ),

@@ -541,8 +541,10 @@ BROKEN = {
 @pytest.mark.parametrize("segments", BROKEN.values(), ids=list(BROKEN))
 def test_a_connection_whose_answer_was_broken_is_given_up(transport: Transport, segments: Segments) -> None:
     """Where the next answer would begin on it is unknown (RFC 9112, 6.3 and 8)."""
+    never_ends = 0.5 in segments  # then the time may be up before the head is here, on a busy machine
+    where = r"reading the body|waiting for the answer" if never_ends else "reading the body"
     with Peer(segments, RIGHT) as peer:
-        with pytest.raises(TransportError, match=r"reading the body|waiting for the answer"):  # on a busy machine
+        with pytest.raises(TransportError, match=where):
             body_of(ask(transport, peer, seconds=0.2))
         assert body_of(ask(transport, peer)) == b"right"
         assert peer.connections == 2

@@ -42,8 +42,8 @@ class RunFacts:
     """What a run knows of itself before it delivers. Durations in seconds; `added` series are new to the cache.
     `records` counts the records of JSON jobs by job, outcome and reason. `jobs_down` says of each job whether it
     is down or has a failed metric, as far as this shard knows, None without targets here; `failed_metrics` counts those
-    of the JSON jobs that were scraped. `schedule_seconds` is 0 where no schedule starts the runs, `shards` where
-    nothing is split."""
+    of the JSON jobs that were scraped. `schedule_seconds` is 0 where no schedule starts the runs, `shards` in
+    what is no part of the split."""
 
     instance: str
     shard: str
