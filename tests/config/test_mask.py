@@ -9,7 +9,7 @@ from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lambda_remote_write.report.mask import MASKED, Mask, names_credential
@@ -128,11 +128,17 @@ def test_it_forgets_the_oldest_cookies() -> None:
     assert mask("cookie-000001") == "cookie-000001"
 
 
-@given(st.text(min_size=8, max_size=40), st.text(max_size=20), st.text(max_size=20))
+# White space around a secret is not part of what is sent, so it does not make a short secret a long one.
+LONG_SECRETS = st.text(min_size=8, max_size=40).filter(lambda text: len(text.strip()) >= 8 and "://" not in text)
+
+
+@given(LONG_SECRETS, st.text(max_size=20), st.text(max_size=20))
+@example(" 00000000", "", "0")
+@example("00000000\n", "0", "0")
 def test_never_shown(secret: str, before: str, after: str) -> None:
     """Any secret of eight characters or more is masked in any surroundings; masking twice is masking once."""
     detail = masked(f"{before}{secret}{after}", secret)
-    assert secret.strip() not in detail or secret.strip() in MASKED or not secret.strip()
+    assert secret.strip() not in detail or secret.strip() in MASKED
     assert masked(detail, secret).count(MASKED) >= detail.count(MASKED)
 
 
