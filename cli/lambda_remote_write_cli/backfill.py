@@ -7,7 +7,7 @@ import itertools
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,19 @@ from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.report.report import skipped_lines
 from lambda_remote_write.store import DirectoryStore, Store
 
+from .command import BAD, NOT_DELIVERED, OK, Add, Command, Example, add_config, add_timeout, load
 from .terminal import Console, counted, refuse, say_json
 from .terminal import say as print  # noqa: A004 - nothing here is printed in another way
 
-_OK, _NOT_DELIVERED, _BAD = 0, 1, 2
 _SHOWN_ROWS = 40
 _HEADER = ("window", "endpoint", "possible", "only in the window", "impossible", "rejected", "why")
 _NUMBERS = _HEADER[2:6]
 _LEFT_OUT = {"outside_range", "value_missing", "metric_relabel", "write_relabel", "duplicate"}
 
 
-def add_arguments(add: Callable[..., object], seconds: Callable[[str], float]) -> None:
+def _add_arguments(add: Add) -> None:
     """The options of `pusher backfill`, each with the name of its key in the event."""
+    add_config(add)
     add("--job", help="of json_configs or backfill_configs; with --from, the job that reads the records")
     add("--start", help="of the range: RFC 3339, Unix seconds, or relative, as -2h")
     add("--end", help="of the range, in the same forms (default: now)")
@@ -48,7 +49,7 @@ def add_arguments(add: Callable[..., object], seconds: Callable[[str], float]) -
     widened = "raise the workspace's out-of-order window during the backfill, to 600s at most"
     add("--widen-out-of-order", action="store_true", help=widened)
     add("--resume", nargs="?", const=True, metavar="TOKEN", help="continue an interrupted backfill")
-    add("--timeout", type=seconds, default=86_400.0, metavar="SECONDS", help="of the whole command (default: a day)")
+    add_timeout(add, 86_400.0, "a day")
 
 
 def event_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -81,15 +82,15 @@ class BackfillCommand:
             answer = self._answer()
         except invoke.BadRequest as error:
             refuse(str(error) if self._options.json else f"backfill: {error}", as_json=self._options.json)
-            return _BAD
+            return BAD
         except KeyboardInterrupt:
             print("interrupted: to continue, run the same command with --resume", file=sys.stderr)
-            return _NOT_DELIVERED
+            return NOT_DELIVERED
         if self._options.json:
             say_json(answer)
         else:  # no line is broken where there is no terminal, as in a pipe
             print_answer(answer, Console(highlight=False, markup=False, soft_wrap=True))
-        return _OK if is_delivered(answer) else _NOT_DELIVERED
+        return OK if is_delivered(answer) else NOT_DELIVERED
 
     def _answer(self) -> dict[str, Any]:
         deadline = time.monotonic() + self._options.timeout
@@ -242,3 +243,25 @@ def _what_happened(one: Mapping[str, Any]) -> str:
         if count := sum(entry["count"] for entry in one[fate].values()):
             found += f", {count} {words}"
     return found
+
+
+def _run(options: argparse.Namespace, dependencies: Dependencies) -> int:
+    return BackfillCommand(options, load(options, dependencies), dependencies).run()
+
+
+COMMAND = Command(
+    "backfill",
+    "send past samples of an API, files or another server, as far as the receiver takes them",
+    _add_arguments,
+    _run,
+    (
+        Example("pusher backfill pusher.yaml --job usage --start -50m", "the last fifty minutes of one job's API"),
+        Example("pusher backfill pusher.yaml --job usage --start -2h --dry-run", "what the receiver would accept"),
+        Example("pusher backfill pusher.yaml --from dump.om --export late.om", "a file, and what AMP would not take"),
+    ),
+    (
+        (OK, "all is delivered"),
+        (NOT_DELIVERED, "a sample was not delivered; the last line says how to continue"),
+        (BAD, "the usage or the config is bad"),
+    ),
+)

@@ -3,7 +3,6 @@
 A file is read into a tree, the converter of its kind rewrites it, and every dropped key leaves a comment in its place.
 """
 
-from .command import command
 from .conversion import KINDS, Conversion, Options, convert
 
-__all__ = ["KINDS", "Conversion", "Options", "command", "convert"]
+__all__ = ["KINDS", "Conversion", "Options", "convert"]

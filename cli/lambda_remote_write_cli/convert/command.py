@@ -9,21 +9,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lambda_remote_write.config.yaml_reader import ConfigError, Problem
+from lambda_remote_write.dependencies import Dependencies
 
-from ..terminal import Parser, say_json
+from ..command import BAD, OK, Add, Command, Example
 from ..terminal import say as print  # noqa: A004 - nothing here is printed in another way
+from ..terminal import say_json
 from .conversion import KINDS, Conversion, Options, convert
 
-_OK, _BAD = 0, 2
-_ABOUT = (
-    "convert the config of an OpenTelemetry collector, of Prometheus or of json_exporter; stderr lists what was dropped"
-)
 
-
-def command(arguments: Sequence[str]) -> int:
-    """Runs `pusher convert` with these arguments. Returns the exit status: 0 converted, 2 unreadable or to be completed
-    by hand."""
-    options = _parser().parse_args(arguments)
+def run(options: argparse.Namespace, _: Dependencies) -> int:
     try:
         text = _text_of(options.file)
         targets = (_text_of(options.prometheus), options.prometheus) if options.prometheus else None
@@ -34,12 +28,10 @@ def command(arguments: Sequence[str]) -> int:
     except ConfigError as error:
         return _refuse(error.problems, as_json=options.json)
     _report(options, found)
-    return _BAD if found.problems else _OK
+    return BAD if found.problems else OK
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="pusher convert", description=_ABOUT)
-    add = parser.add_argument
+def _add_arguments(add: Add) -> None:
     add("file", metavar="FILE", help="the config to convert; - is stdin")
     add("--from", dest="kind", choices=KINDS, default="", help="the kind of FILE (default: by its keys)")
     add("-o", "--output", metavar="FILE", help="write the result to this file (default: stdout)")
@@ -50,7 +42,6 @@ def _parser() -> argparse.ArgumentParser:
     helps = 'for json_exporter: labels keep null as "null" and lists and objects as JSON, a value "true" is 1'
     add("--exact", action="store_true", help=helps)
     add("--json", action="store_true", help="print one JSON document instead of text")
-    return parser
 
 
 def _variable(text: str) -> tuple[str, str]:
@@ -95,7 +86,7 @@ def _refuse(problems: Sequence[Problem], *, as_json: bool) -> int:
     else:
         for problem in problems:
             print(problem, file=sys.stderr)
-    return _BAD
+    return BAD
 
 
 def _as_json(problems: Sequence[Problem]) -> list[dict[str, object]]:
@@ -114,3 +105,17 @@ def _report(options: argparse.Namespace, found: Conversion) -> None:
         print(f"{_name_of(options.file)}:{one.line}: {one.path}: {one.why}", file=sys.stderr)
     for problem in found.problems:
         print(f"to do by hand: {problem}", file=sys.stderr)
+
+
+COMMAND = Command(
+    "convert",
+    "convert the config of an OpenTelemetry collector, of Prometheus or of json_exporter",
+    _add_arguments,
+    run,
+    (
+        Example("pusher convert adot-collector.yaml -o pusher.yaml", "a collector's receivers, relabelling and SigV4"),
+        Example("pusher convert json_exporter.yml --prometheus prometheus.yml", "json_exporter, with its targets"),
+        Example("pusher convert prometheus.yml --json", "the config and what was dropped, as JSON"),
+    ),
+    ((OK, "converted"), (BAD, "it cannot be read, or something is left to do by hand: stderr says what")),
+)

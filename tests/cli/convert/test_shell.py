@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lambda_remote_write_cli.convert import command, convert
+from lambda_remote_write_cli.convert import convert
 from lambda_remote_write_cli.convert.jsonpath import label_expression, single_path
+from lambda_remote_write_cli.main import main
 from tests.rig.command_line import pusher
 
 ROOT = Path(__file__).parents[3]
@@ -37,12 +38,12 @@ def test_as_a_process(tmp_path: Path) -> None:
 
 
 def test_dropped_have_file_and_line(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command([str(written)]) == 0
+    assert main(["convert", str(written)]) == 0
     assert capsys.readouterr().err.startswith(f"{written}:3: rule_files: needs a Prometheus server")
 
 
 def test_json(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command([str(written), "--json"]) == 0
+    assert main(["convert", str(written), "--json"]) == 0
     captured = capsys.readouterr()
     found = json.loads(captured.out)
     assert captured.err == ""
@@ -56,26 +57,26 @@ def test_json(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_output_goes_to_a_file_once(written: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An existing file is not overwritten unless that is said."""
     out = tmp_path / "out.yaml"
-    assert command([str(written), "-o", str(out)]) == 0
+    assert main(["convert", str(written), "-o", str(out)]) == 0
     assert capsys.readouterr().out == ""
     first = out.read_text()
     assert "job_name: a" in first
     out.write_text("mine")
-    assert command([str(written), "-o", str(out)]) == 2
+    assert main(["convert", str(written), "-o", str(out)]) == 2
     assert capsys.readouterr().err == f"{out}: the file is there already; --force overwrites it\n"
     assert out.read_text() == "mine"
-    assert command([str(written), "-o", str(out), "--force"]) == 0
+    assert main(["convert", str(written), "-o", str(out), "--force"]) == 0
     assert out.read_text() == first
 
 
 def test_output_that_cannot_be_written(written: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command([str(written), "-o", str(tmp_path / "no" / "where.yaml")]) == 2
+    assert main(["convert", str(written), "-o", str(tmp_path / "no" / "where.yaml")]) == 2
     assert "No such file" in capsys.readouterr().err
 
 
 def test_stdin(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"scrape_configs: [{job_name: a}]\n")))
-    assert command(["-"]) == 0
+    assert main(["convert", "-"]) == 0
     assert "(stdin)" in capsys.readouterr().out
 
 
@@ -94,16 +95,16 @@ def test_unreadable(content: bytes, detail: str, tmp_path: Path, capsys: pytest.
     """Exit status 2, and what is wrong at which line; the same as JSON."""
     path = tmp_path / "in.yaml"
     path.write_bytes(content)
-    assert command([str(path)]) == 2
+    assert main(["convert", str(path)]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith(f"{path}{detail}")
-    assert command([str(path), "--json"]) == 2
+    assert main(["convert", str(path), "--json"]) == 2
     assert json.loads(capsys.readouterr().out)["ok"] is False
 
 
 def test_no_such_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command([str(tmp_path / "none.yaml")]) == 2
+    assert main(["convert", str(tmp_path / "none.yaml")]) == 2
     assert "No such file" in capsys.readouterr().err
 
 
@@ -111,12 +112,12 @@ def test_mistakes_of_the_input_are_reported(tmp_path: Path, capsys: pytest.Captu
     """What our reader would refuse and only a person can decide: the result is there, but exit status 2."""
     path = tmp_path / "in.yaml"
     path.write_text("scrape_configs:\n- job_name: a\n  scrape_interval: 1.5m\n  relabel_config: []\n")
-    assert command([str(path)]) == 2
+    assert main(["convert", str(path)]) == 2
     captured = capsys.readouterr()
     assert "scrape_interval: 1.5m" in captured.out
     assert "to do by hand: the result:5: scrape_configs[0].scrape_interval: '1.5m' is not allowed" in captured.err
     assert 'did you mean "relabel_configs"' in captured.err
-    assert command([str(path), "--json"]) == 2
+    assert main(["convert", str(path), "--json"]) == 2
     found = json.loads(capsys.readouterr().out)
     assert found["ok"] is False
     assert [one["path"] for one in found["problems"]] == [
@@ -129,9 +130,9 @@ def test_the_kind_can_be_forced(tmp_path: Path, capsys: pytest.CaptureFixture[st
     """A file that is two things at once is what most of its keys say, or what is said."""
     path = tmp_path / "in.yaml"
     path.write_text("modules: {m: {metrics: [{name: a, path: '{.a}'}]}}\nglobal: {}\nscrape_configs: []\n")
-    assert command([str(path), "--json"]) == 2
+    assert main(["convert", str(path), "--json"]) == 2
     assert json.loads(capsys.readouterr().out)["from"] == "prometheus"
-    assert command([str(path), "--json", "--from", "json_exporter"]) == 0
+    assert main(["convert", str(path), "--json", "--from", "json_exporter"]) == 0
     assert json.loads(capsys.readouterr().out)["from"] == "json_exporter"
 
 
@@ -141,12 +142,12 @@ def test_variables_of_the_collector(tmp_path: Path, capsys: pytest.CaptureFixtur
         "receivers: {prometheus: {config: {scrape_configs: [{job_name: a}]}}}\n"
         "exporters:\n  prometheusremotewrite:\n    endpoint: ${env:URL}\n"
     )
-    assert command([str(path)]) == 0
+    assert main(["convert", str(path)]) == 0
     assert "url: https://CHANGE.ME/" in capsys.readouterr().out
-    assert command([str(path), "--env", "URL=https://a.example/w"]) == 0
+    assert main(["convert", str(path), "--env", "URL=https://a.example/w"]) == 0
     assert "url: https://a.example/w" in capsys.readouterr().out
     with pytest.raises(SystemExit) as raised:
-        command([str(path), "--env", "URL"])
+        main(["convert", str(path), "--env", "URL"])
     assert raised.value.code == 2
     assert "NAME=VALUE is expected" in capsys.readouterr().err
 
@@ -154,14 +155,14 @@ def test_variables_of_the_collector(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_targets_of_json_exporter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = INPUT.parents[1] / "json-exporter-targets"
     prometheus = folder / "prometheus.yaml"
-    assert command([str(folder / "input.yaml"), "--prometheus", str(prometheus)]) == 0
+    assert main(["convert", str(folder / "input.yaml"), "--prometheus", str(prometheus)]) == 0
     assert capsys.readouterr().out == (folder / "expected.yaml").read_text()
-    assert command([str(folder / "input.yaml"), "--prometheus", str(tmp_path / "none")]) == 2
+    assert main(["convert", str(folder / "input.yaml"), "--prometheus", str(tmp_path / "none")]) == 2
 
 
 def test_exact(capsys: pytest.CaptureFixture[str]) -> None:
     folder = INPUT.parents[1] / "json-exporter-exact"
-    assert command([str(folder / "input.yaml"), "--exact"]) == 0
+    assert main(["convert", str(folder / "input.yaml"), "--exact"]) == 0
     assert capsys.readouterr().out == (folder / "expected.yaml").read_text()
 
 
@@ -175,7 +176,7 @@ def test_the_example_is_real() -> None:
 
 def test_every_option_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        command(["--help"])
+        main(["convert", "--help"])
     options = set(re.findall(r"--[a-z]+", capsys.readouterr().out)) - {"--help", "--output"}
     assert options == set(re.findall(r"--[a-z]+", DOCUMENTATION))
 

@@ -1,17 +1,46 @@
-"""Prints a plan: each job with its series, what was left out and why, and what would be sent."""
+"""`pusher plan`: each job with its series, what was left out and why, and what would be sent."""
 
 from __future__ import annotations
 
+import argparse
+import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from lambda_remote_write.config.scalars import print_duration
+from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.model.reason_counts import ANYTHING
+from lambda_remote_write.plan import plan
 from lambda_remote_write.report.printable import json_text
 from lambda_remote_write.report.report import skipped_lines
+from lambda_remote_write.state.shards import MAX_SHARDS
 
-from .terminal import Console, clock, counted
+from .command import BAD, NOT_DELIVERED, OK, Add, Command, Example, add_config, add_jobs, add_timeout, load
+from .terminal import Console, clock, counted, say_json
+
+
+def run(options: argparse.Namespace, dependencies: Dependencies) -> int:
+    config = load(options, dependencies)
+    found = plan(config, dependencies, time.monotonic() + options.timeout, options.shards, options.jobs)
+    if options.json:
+        say_json(found)
+    else:
+        print_plan(found)
+    return OK if found["ok"] else NOT_DELIVERED
+
+
+def _add_arguments(add: Add) -> None:
+    add_config(add)
+    add("--shards", type=_shards, default=1, metavar="N", help="show how N shards would split the targets")
+    add_jobs(add)
+    add_timeout(add)
+
+
+def _shards(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_SHARDS:
+        raise argparse.ArgumentTypeError(f"a number from 1 to {MAX_SHARDS} is expected")
+    return int(text)
 
 
 def print_plan(found: dict[str, Any]) -> None:
@@ -118,3 +147,17 @@ def _series_line(shown: dict[str, Any]) -> str:
 def _labels(labels: dict[str, str]) -> str:
     rest = ", ".join(f'{name}="{value}"' for name, value in sorted(labels.items()) if name != "__name__")
     return f"{labels.get('__name__', '')}{{{rest}}}"
+
+
+COMMAND = Command(
+    "plan",
+    "collect and relabel, send nothing: show series, cardinality, lint, requests and cost",
+    _add_arguments,
+    run,
+    (
+        Example("pusher plan pusher.yaml", "what would be sent, job by job, and what a month of it costs"),
+        Example("pusher plan pusher.yaml --job usage --json", "one job, as JSON"),
+        Example("pusher plan pusher.yaml --shards 4", "how four shards would split the targets"),
+    ),
+    ((OK, "all is well"), (NOT_DELIVERED, "a job is down or a metric failed"), (BAD, "the usage or the config is bad")),
+)
