@@ -25,7 +25,7 @@ class Example:
 @dataclass(frozen=True, slots=True)
 class Command:
     """One command. `run` gets the options and the outside world, and returns the exit status; it may raise ConfigError
-    and Unreadable, which are told in one way. `exits` says what each exit status means here."""
+    and Unreadable, which `main` reports. `exits` says what each exit status means here."""
 
     name: str
     about: str
