@@ -155,7 +155,10 @@ def test_a_warm_run_writes_its_own_lines(function: Function) -> None:
 
 def test_undelivered_samples_fail_the_invocation_after_the_report_is_logged(function: Function) -> None:
     function.amp.always(Fault.status(404, b'{"Message":"Workspace not found"}'))
-    with pytest.raises(PushFailed, match=r"8 undelivered samples; amp: 404: .*workspace id.*Workspace not found"):
+    with pytest.raises(
+        PushFailed,
+        match=r"8 undelivered samples; amp \(127.0.0.1:\d+, ws-sandbox\): 404: .*workspace id.*Workspace not found",
+    ):
         function({})
     (logged,), (metrics,) = function.lines()
     assert logged["level"] == "ERROR"

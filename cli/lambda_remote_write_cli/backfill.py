@@ -89,7 +89,8 @@ class BackfillCommand:
         if self._options.json:
             say_json(answer)
         else:  # no line is broken where there is no terminal, as in a pipe
-            print_answer(answer, Console(highlight=False, markup=False, soft_wrap=True))
+            receivers = {one.name: one.receiver for one in self._config.endpoints}
+            print_answer(answer, Console(highlight=False, markup=False, soft_wrap=True), receivers)
         return OK if is_delivered(answer) else NOT_DELIVERED
 
     def _answer(self) -> dict[str, Any]:
@@ -142,13 +143,14 @@ def is_delivered(answer: Mapping[str, Any]) -> bool:
     return bool(answer["done"]) and not (unread or lost or answer["unasked"] or answer["stopped"])
 
 
-def print_answer(answer: Mapping[str, Any], console: Console) -> None:
-    """Prints what was delivered, and what was not."""
+def print_answer(answer: Mapping[str, Any], console: Console, receivers: Mapping[str, str]) -> None:
+    """Prints what was delivered, and what was not. `receivers` says of each endpoint's name where it sends."""
     console.print(invoke.sentence(answer))
     _print_rows(answer, console)
     for one in answer["endpoints"]:
         if answer["parts"] or one["collected"]:
-            _print_endpoint(one, console, is_dry=answer["dry_run"])
+            shown = {**one, "endpoint": f"{one['endpoint']} ({receivers.get(one['endpoint'], 'not in the config')})"}
+            _print_endpoint(shown, console, is_dry=answer["dry_run"])
     for line in skipped_lines(answer["skipped"]):
         console.print(line)
     if answer["exported"]:

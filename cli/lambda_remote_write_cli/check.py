@@ -21,15 +21,19 @@ _MEMORY_ONLY = "no spool is configured: pusher run keeps undelivered samples in 
 def check(options: argparse.Namespace, dependencies: Dependencies) -> int:
     config = load(options, dependencies)
     jobs, endpoints = config.job_names(), [endpoint.name for endpoint in config.endpoints]
+    receivers = {endpoint.name: endpoint.receiver for endpoint in config.endpoints}
     warnings = [*config.warnings, *_files_that_nothing_writes(config), *_equal_labels(config)]
     notes = [] if config.spool.location else [_MEMORY_ONLY]
     if options.json:
-        say_json({"ok": True, "jobs": jobs, "endpoints": endpoints, "warnings": warnings, "notes": notes})
+        found = {"ok": True, "jobs": jobs, "endpoints": endpoints, "receivers": receivers}
+        say_json({**found, "warnings": warnings, "notes": notes})
         return OK
     for warning in warnings:
         print(f"warning: {warning}")
     for note in notes:
         print(f"note: {note}")
+    for endpoint in config.endpoints:
+        print(f"endpoint {endpoint.shown_name}")
     print(f"{options.config}: {counted(len(jobs), 'job')}, {counted(len(endpoints), 'endpoint')}, no mistakes")
     return OK
 

@@ -52,7 +52,7 @@ def print_plan(found: dict[str, Any]) -> None:
     for endpoint in found["endpoints"]:
         requests = counted(endpoint["requests"], "request")
         size = f"{counted(endpoint['samples'], 'sample')} in {requests}, {endpoint['compressed_bytes']} bytes"
-        console.print(f"would send to {endpoint['url']}: {size}")
+        console.print(f"would send to {endpoint['endpoint']} at {endpoint['url']}: {size}")
         for reason, entry in endpoint["dropped"].items():
             console.print(f"  would drop {entry['count']}, {reason}: {entry['example']}")
     for row in found.get("split", ()):

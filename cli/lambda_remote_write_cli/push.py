@@ -68,7 +68,9 @@ def delivered(report: Report) -> int:
 
 def _print_delivery(endpoint: dict[str, Any]) -> None:
     accepted = f"{endpoint['accepted']} of {endpoint['collected'] + endpoint['taken']} samples accepted"
-    print(f"  {endpoint['endpoint']}: {accepted} in {counted(endpoint['requests'], 'request')}")
+    print(
+        f"  {endpoint['endpoint']} ({endpoint['receiver']}): {accepted} in {counted(endpoint['requests'], 'request')}"
+    )
     for fate in ("rejected", "dropped", "spooled", "undelivered"):
         for reason, entry in endpoint[fate].items():
             print(f"    {fate} {entry['count']}, {reason}: {entry['example']}")

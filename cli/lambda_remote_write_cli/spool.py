@@ -87,6 +87,9 @@ class SpoolCommand:
                 print(f"    {entry['count']} {reason}: {entry['example']}")
         for key, detail in found.unreadable.items():
             print(f"{key}  unreadable: {detail}")
+        for endpoint in self._environment.config.endpoints:
+            if any(row["endpoint"] == endpoint.name for row in listed["entries"]):
+                print(f"{endpoint.name} is {endpoint.receiver}")
         counts = f"{counted(len(listed['entries']), 'entry')}, {counted(listed['samples'], 'sample')}"
         more = f"; only the oldest {MAX_LISTED} of an endpoint are shown" if found.is_cut else ""
         print(f"{self._spool.store.place}: {counts}{more}")

@@ -92,6 +92,7 @@ def report(environment: Environment, run: Run, collected: Collected, deliveries:
         time.monotonic() - run.started,
         new_series_limited=collected.new_series_limited,
         has_spool=environment.spool_state is not None,
+        receivers={one.config.name: one.config.receiver for one in environment.endpoints},
     )
 
 

@@ -217,7 +217,7 @@ class Runner:
             if others:
                 advice = f"start with --name {others[0]}, or send them with: pusher spool {self._place} drain"
                 what = f"the spool has entries of {_listed(others)}, which no process sends"
-                self._say(f"{endpoint.name}: {what}: {advice}")
+                self._say(f"{endpoint.shown_name}: {what}: {advice}")
 
     # what goes on beside
 

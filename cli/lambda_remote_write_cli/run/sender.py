@@ -101,9 +101,9 @@ class Sender(threading.Thread):
         self.endpoint_name = name
         self.metadata: dict[str, Metadata] = {}  # by metric
         self.queue = SampleQueue(endpoint.config.queue, tools.monotonic)
-        self.watch = ReceiverWatch(name, tools.say, tools.monotonic, tools.now_ms)
+        self.watch = ReceiverWatch(endpoint.config.shown_name, tools.say, tools.monotonic, tools.now_ms)
         self.counts = SampleCounts()
-        self.losses = LossLog(name, tools.say, tools.monotonic)
+        self.losses = LossLog(endpoint.config.shown_name, tools.say, tools.monotonic)
         self._spool_state, self._tools, self._after = spool_state, tools, after
         self._route = _Route(endpoint, Patience(tools.monotonic))
         self._may_have_backlog = spool_state is not None
@@ -199,7 +199,7 @@ class Sender(threading.Thread):
         try:
             act()
         except Exception as error:
-            self._tools.say(f"{self.endpoint_name}: {samples} samples lost: {bug(error)}")
+            self._tools.say(f"{self._route.endpoint.config.shown_name}: {samples} samples lost: {bug(error)}")
             lost = ReasonCounts()
             lost.add(DropReason.NO_RESULT, bug(error), samples)
             self.counts.add("undelivered", lost)

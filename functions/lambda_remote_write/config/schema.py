@@ -11,6 +11,7 @@ from ..relabel import Rule
 from .expression import Expression, Records
 from .secrets import Secret, SecretText
 from .timestamp import RFC3339, Format, Formats
+from .yaml_reader import shown_url
 
 if TYPE_CHECKING:
     from .value_format import ValueFormat
@@ -523,6 +524,20 @@ class RemoteWriteConfig:
     def is_amp(self) -> bool:
         """True for AMP: its documented limits then apply to every series."""
         return self.sigv4 is not None and self.sigv4.service == "aps"
+
+    @property
+    def receiver(self) -> str:
+        """Where the samples go, for people: the host, and AMP's workspace. The name is a hash unless the config sets
+        one."""
+        _, _, address = shown_url(self.url).rpartition("://")
+        host, _, path = address.partition("/")
+        folder, _, rest = path.partition("/")
+        return f"{host}, {rest.partition('/')[0]}" if self.is_amp and folder == "workspaces" else host
+
+    @property
+    def shown_name(self) -> str:
+        """`05a48b (aps-workspaces.eu-west-1.amazonaws.com, ws-…)`."""
+        return f"{self.name} ({self.receiver})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from ..model.delivery import Delivery
@@ -17,7 +17,7 @@ class Report:
     """One run. Counts of samples are sums over the endpoints; `jobs_down` says why jobs are down or have a failed
     metric since their last own scrape, whether or not this run scraped them, `new_series_limited` how many series
     `new_series_limit` holds back. `has_spool` says that something is kept at all; `shard` is which of how many this
-    was, where there are several."""
+    was, where there are several; `receivers` says of each endpoint's name where it sends."""
 
     scrapes: Sequence[Scrape]
     jobs_down: Mapping[str, str]
@@ -28,6 +28,7 @@ class Report:
     new_series_limited: int = 0
     has_spool: bool = False
     shard: str = ""
+    receivers: Mapping[str, str] = field(default_factory=dict)
 
     def totals(self) -> dict[str, float]:
         """Everything that is counted: samples by outcome, records, jobs and time."""
@@ -98,7 +99,7 @@ class Report:
             "totals": self.totals(),
             "jobs_down": dict(self.jobs_down),
             "jobs": _jobs(self.scrapes),
-            "endpoints": [_endpoint(delivery) for delivery in self.deliveries],
+            "endpoints": [_endpoint(delivery, self.receivers) for delivery in self.deliveries],
             "warnings": list(self.warnings),
         }
 
@@ -110,12 +111,13 @@ class Report:
         if skipped := int(totals["SkippedRecords"]):
             counts += f", {skipped} record{'' if skipped == 1 else 's'} skipped"
         wrong = [
-            f"{delivery.endpoint}: {detail}"
+            f"{self._shown_name(delivery)}: {detail}"
             for delivery in self.deliveries
             for reasons in (delivery.undelivered, delivery.rejected, delivery.spooled)
             for detail in reasons.first_examples.values()
         ]
-        wrong += [f"{one.endpoint}: backlog_unknown: {_UNLISTED}" for one in self.deliveries if one.backlog_unknown]
+        unlisted = [self._shown_name(one) for one in self.deliveries if one.backlog_unknown]
+        wrong += [f"{name}: backlog_unknown: {_UNLISTED}" for name in unlisted]
         wrong += [f"{job}: {detail}" for job, detail in self.jobs_down.items()]
         wrong += [f"{scrape.job}: {scrape.instance}: {scrape.error}" for scrape in self.scrapes if scrape.error]
         wrong += [f"{scrape.job}: {why}" for scrape in self.scrapes for why in scrape.failed.values()]
@@ -128,6 +130,10 @@ class Report:
         if not self.balances:
             wrong.insert(0, "the accounting does not add up, which is a bug: please report it")
         return counts + (f"; {wrong[0]}" if wrong else "")
+
+    def _shown_name(self, delivery: Delivery) -> str:
+        receiver = self.receivers.get(delivery.endpoint)
+        return f"{delivery.endpoint} ({receiver})" if receiver else delivery.endpoint
 
 
 _SHOWN_DOWN = 20
@@ -219,8 +225,9 @@ def _failed(scrapes: Sequence[Scrape]) -> dict[str, str]:
     }
 
 
-def _endpoint(delivery: Delivery) -> dict[str, Any]:
+def _endpoint(delivery: Delivery, receivers: Mapping[str, str]) -> dict[str, Any]:
     found = {one.name: getattr(delivery, one.name) for one in fields(delivery) if one.name != "dead"}
+    found = {"endpoint": delivery.endpoint, "receiver": receivers.get(delivery.endpoint, ""), **found}
     found |= {name: reasons_dict(reasons) for name, reasons in delivery.reason_counts().items()}
     return found | {"waiting": asdict(delivery.waiting)}
 

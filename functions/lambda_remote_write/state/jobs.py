@@ -136,7 +136,7 @@ class JobProgress:
                 found = last_sample.newest_ms(client, endpoint, metrics, deadline)
                 return {job: HighWaterMark(newest_ms, newest_ms) for job, newest_ms in found.items()}
             except NoAnswer as error:
-                why = f"{endpoint.name}: {error}"
+                why = f"{endpoint.shown_name}: {error}"
         self.warning = "; ".join(filter(None, (self.warning, _unknown(metrics, why))))
         return {}
 
