@@ -12,7 +12,7 @@ SHOWN = {
     "AMP": (f"url: '{AMP}', sigv4: {{region: eu-west-1}}", OF_AMP),
     "workspace": ("workspace: ws-1234abcd, sigv4: {region: eu-west-1}", OF_AMP),
     "another receiver": ("url: 'http://mimir.example.com:9009/api/v1/push'", "mimir.example.com:9009"),
-    "with a password": ("url: 'http://me:hunter22@h.example.com/workspaces/api'", "h.example.com"),
+    "with a key in its query": ("url: 'http://h.example.com/w?token=hunter22'", "h.example.com"),
     "another path of workspaces": ("url: 'http://h.example.com/workspaces/ws-1/x'", "h.example.com"),
 }
 
