@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import signal
 import sys
@@ -94,14 +95,16 @@ class BackfillCommand:
         return OK if is_delivered(answer) else NOT_DELIVERED
 
     def _answer(self) -> dict[str, Any]:
-        deadline = time.monotonic() + self._options.timeout
-        with self._progress() as bar:
+        deadline, activity = time.monotonic() + self._options.timeout, self._options.activity
+        has_bar = self._console.is_terminal and not self._options.quiet
+        with self._progress(is_shown=has_bar) as bar, activity.paused() if has_bar else contextlib.nullcontext():
             task = bar.add_task("", total=1.0, parts="", samples="", rate="")
             started = time.monotonic()
 
             def tell(told: invoke.ProgressEvent) -> None:
                 of_all = f"/{told.windows}" if told.windows else ""
                 rate = told.samples / max(time.monotonic() - started, 0.001)
+                activity.detail = f"{told.parts}{of_all} windows, {told.samples:,} samples"
                 bar.update(
                     task, completed=told.share, parts=f"{told.parts}{of_all} windows",
                     samples=f"{told.samples:,} samples", rate=f"{rate:,.0f}/s",
@@ -110,7 +113,7 @@ class BackfillCommand:
             host = invoke.Host(self._dependencies, self._store(), is_local=True, tell=tell)
             return invoke.backfill(event_of(self._options), self._config, host, deadline)
 
-    def _progress(self) -> Progress:
+    def _progress(self, *, is_shown: bool) -> Progress:
         return Progress(
             SpinnerColumn(),
             BarColumn(),
@@ -121,7 +124,7 @@ class BackfillCommand:
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
-            disable=not self._console.is_terminal,
+            disable=not is_shown,
         )
 
     def _store(self) -> Store:

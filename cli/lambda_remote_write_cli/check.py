@@ -11,7 +11,7 @@ from lambda_remote_write.discovery import static_groups
 from lambda_remote_write.scrape.targets import targets_of
 
 from .command import OK, Command, Example, add_config, load
-from .terminal import counted, say_json
+from .terminal import counted, say_json, warn
 from .terminal import say as print  # noqa: A004 - nothing here is printed in another way
 
 _IN_A_FUNCTION = ("/var/task/", "/opt/")  # its package and its layers
@@ -29,7 +29,7 @@ def check(options: argparse.Namespace, dependencies: Dependencies) -> int:
         say_json({**found, "warnings": warnings, "notes": notes})
         return OK
     for warning in warnings:
-        print(f"warning: {warning}")
+        warn(warning)
     for note in notes:
         print(f"note: {note}")
     for endpoint in config.endpoints:

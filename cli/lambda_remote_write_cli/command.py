@@ -6,11 +6,12 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from lambda_remote_write.config.env_vars import read_env_vars
 from lambda_remote_write.config.schema import Config
 from lambda_remote_write.dependencies import Dependencies
 
 OK, NOT_DELIVERED, BAD = 0, 1, 2
-Add = Callable[..., object]
+Add = Callable[..., argparse.Action]
 """`add_argument` of a parser."""
 
 
@@ -25,7 +26,8 @@ class Example:
 @dataclass(frozen=True, slots=True)
 class Command:
     """One command. `run` gets the options and the outside world, and returns the exit status; it may raise ConfigError
-    and Unreadable, which `main` reports. `exits` says what each exit status means here."""
+    and Unreadable, which `main` reports. `exits` says what each exit status means here; `shows_progress` is
+    whether a sign of life is printed when it takes long."""
 
     name: str
     about: str
@@ -33,6 +35,7 @@ class Command:
     run: Callable[[argparse.Namespace, Dependencies], int]
     examples: Sequence[Example]
     exits: Sequence[tuple[int, str]] = ((OK, "all is well"), (BAD, "the usage or the config is bad"))
+    shows_progress: bool = True
 
 
 class BadUsage(Exception):
@@ -46,7 +49,14 @@ def add_config(add: Add, *, json: str = "one JSON document instead of text") -> 
 
 
 def add_jobs(add: Add) -> None:
-    add("--job", dest="jobs", action="append", metavar="NAME", help="run only this job; may be repeated")
+    job = add("--job", dest="jobs", action="append", metavar="NAME", help="run only this job; may be repeated")
+    job.completer = _job_names  # type: ignore[attr-defined]  # argcomplete looks for it there
+
+
+def _job_names(parsed_args: argparse.Namespace, **_: object) -> list[str]:
+    """The jobs of the config that stands on the line."""
+    config = Dependencies(read_env_vars()).config_source(parsed_args.config).load().config
+    return list(config.job_names())
 
 
 def add_timeout(add: Add, default: float = 60.0, words: str = "60") -> None:

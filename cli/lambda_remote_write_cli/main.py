@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+
+import argcomplete
 
 from lambda_remote_write import __version__
 from lambda_remote_write.config.env_vars import read_env_vars
@@ -13,8 +17,9 @@ from lambda_remote_write.config.yaml_reader import ConfigError
 from lambda_remote_write.config_source import Unreadable, not_loaded, problems_json
 from lambda_remote_write.dependencies import Dependencies
 
+from .activity import Activity, WatchedTransport, shown
 from .command import BAD, BadUsage, Command
-from .terminal import Parser, refuse, say_json
+from .terminal import WRONG, Console, Parser, be_quiet, refuse, say_json
 from .terminal import say as print  # noqa: A004 - nothing here is printed in another way
 
 _MODULES = {
@@ -25,6 +30,7 @@ _MODULES = {
     "backfill": "backfill",
     "spool": "spool",
     "convert": "convert.command",
+    "completion": "completion",
 }
 """Where each command is, in the order of the help. A module is imported when its command is called."""
 
@@ -32,11 +38,14 @@ _MODULES = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns the exit status."""
     given = _with_relative_times(sys.argv[1:] if arguments is None else arguments)
-    called = [name for name in given[:1] if name in _MODULES] or list(_MODULES)
-    commands = {name: _command(name) for name in called}
+    env_vars = read_env_vars()
+    if "_ARGCOMPLETE" in env_vars:  # a shell asks how its line goes on
+        argcomplete.autocomplete(parser(_commands(env_vars.get("COMP_LINE", "").split()[1:2])))  # it ends the process
+    commands = _commands(given[:1]) or _commands(_MODULES)
     options = parser(commands).parse_args(given)
+    be_quiet(is_quiet=options.quiet)
     try:
-        return commands[options.command].run(options, Dependencies(read_env_vars()))
+        return _run(commands[options.command], options, env_vars)
     except (ConfigError, Unreadable) as error:
         return _refuse(options, error)
     except BadUsage as error:
@@ -44,10 +53,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BAD
 
 
-def _command(name: str) -> Command:
-    module = importlib.import_module(f".{_MODULES[name]}", __package__)
-    command: Command = module.COMMAND
-    return command
+def _run(command: Command, options: argparse.Namespace, env_vars: Mapping[str, str]) -> int:
+    """The command, which finds in `options.activity` what shows its requests. Returns the exit status."""
+    options.activity = activity = Activity(command.name, is_verbose=options.verbose)
+    dependencies = Dependencies(env_vars, transport=WatchedTransport(activity))
+    console = Console(stderr=True, quiet=options.quiet, highlight=False, markup=False, soft_wrap=True)
+    with shown(activity, console, threading.Event.wait) if command.shows_progress else contextlib.nullcontext():
+        return command.run(options, dependencies)
+
+
+def _commands(names: Iterable[str]) -> dict[str, Command]:
+    """Those of these names that are commands."""
+    modules = {name: f".{_MODULES[name]}" for name in names if name in _MODULES}
+    return {name: importlib.import_module(module, __package__).COMMAND for name, module in modules.items()}
 
 
 def _with_relative_times(given: Sequence[str]) -> list[str]:
@@ -62,13 +80,15 @@ def _with_relative_times(given: Sequence[str]) -> list[str]:
 
 
 def parser(commands: dict[str, Command]) -> argparse.ArgumentParser:
-    """The parser of these commands."""
+    """The parser of these commands, which knows the names of the others."""
     main_parser = Parser(
         prog="pusher",
         description="Collects metrics and sends them by remote write, to Amazon Managed Prometheus or elsewhere.",
     )
     main_parser.add_argument("--version", action="version", version=f"pusher {__version__}")
     subparsers = main_parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
+    for name in _MODULES.keys() - commands.keys():
+        subparsers.add_parser(name)
     for command in commands.values():
         one = subparsers.add_parser(
             command.name,
@@ -78,7 +98,14 @@ def parser(commands: dict[str, Command]) -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_arguments(one.add_argument)
+        _add_verbosity(one)
     return main_parser
+
+
+def _add_verbosity(one: argparse.ArgumentParser) -> None:
+    group = one.add_mutually_exclusive_group()
+    group.add_argument("-v", "--verbose", action="store_true", help="print each request on stderr, as it is answered")
+    group.add_argument("-q", "--quiet", action="store_true", help="print only what is wrong, and what --json asks for")
 
 
 def _epilog(command: Command) -> str:
@@ -93,7 +120,7 @@ def _epilog(command: Command) -> str:
 def _refuse(options: argparse.Namespace, error: ConfigError | Unreadable) -> int:
     if not options.json:
         for line in not_loaded(options.config, error).split("\n"):
-            print(line, file=sys.stderr)
+            print(line, file=sys.stderr, style=WRONG)
     elif isinstance(error, ConfigError):
         say_json({"ok": False, "problems": problems_json(error)})
     else:

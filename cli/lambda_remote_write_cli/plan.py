@@ -17,7 +17,7 @@ from lambda_remote_write.report.report import skipped_lines
 from lambda_remote_write.state.shards import MAX_SHARDS
 
 from .command import BAD, NOT_DELIVERED, OK, Add, Command, Example, add_config, add_jobs, add_timeout, load
-from .terminal import Console, clock, counted, say_json
+from .terminal import HEADING, WRONG, clock, counted, say, say_json, warn
 
 
 def run(options: argparse.Namespace, dependencies: Dependencies) -> int:
@@ -44,27 +44,26 @@ def _shards(text: str) -> int:
 
 
 def print_plan(found: dict[str, Any]) -> None:
-    console = Console(highlight=False, markup=False, soft_wrap=True)
     for job in found["jobs"]:
-        console.print(f"{job['job']}: {_job_state(job)}", style="bold")
+        say(f"{job['job']}: {_job_state(job)}", style=WRONG if job["error"] and not job["up"] else HEADING)
         for line in _job_lines(job):
-            console.print(f"  {line}")
+            say(f"  {line}", style=WRONG if line.startswith("failed: ") else "")
     for endpoint in found["endpoints"]:
         requests = counted(endpoint["requests"], "request")
         size = f"{counted(endpoint['samples'], 'sample')} in {requests}, {endpoint['compressed_bytes']} bytes"
-        console.print(f"would send to {endpoint['endpoint']} at {endpoint['url']}: {size}")
+        say(f"would send to {endpoint['endpoint']} at {endpoint['url']}: {size}")
         for reason, entry in endpoint["dropped"].items():
-            console.print(f"  would drop {entry['count']}, {reason}: {entry['example']}")
+            say(f"  would drop {entry['count']}, {reason}: {entry['example']}")
     for row in found.get("split", ()):
         jobs = ", ".join(row["jobs"]) or "nothing"
         counts = f"{counted(row['targets'], 'target')}, {counted(row['samples'], 'sample')}"
-        console.print(f"shard {row['shard']}: {counts} of {jobs}")
+        say(f"shard {row['shard']}: {counts} of {jobs}")
     estimate = found["estimate"]
     dollars = f"${estimate['amp_usd_per_month']:.2f} on AMP (us-east-1, beyond the free ones)"
-    console.print(f"{estimate['samples_per_month']:,} samples a month, {dollars}")
+    say(f"{estimate['samples_per_month']:,} samples a month, {dollars}")
     printed = {message for job in found["jobs"] for message in job.get("messages", ())}
     for warning in (one for one in found["warnings"] if one not in printed):
-        console.print(f"warning: {warning}")
+        warn(warning)
 
 
 def _job_state(job: dict[str, Any]) -> str:

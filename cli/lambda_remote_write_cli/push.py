@@ -18,7 +18,7 @@ from lambda_remote_write.state.shards import WHOLE, Shard
 
 from .command import BAD, NOT_DELIVERED, OK, Add, Command, Example, add_config, add_jobs, add_timeout, load
 from .plan import state
-from .terminal import counted, say_json
+from .terminal import HEADING, WARNING, WRONG, counted, say_json, warn, wrong
 from .terminal import say as print  # noqa: A004 - nothing here is printed in another way
 
 
@@ -38,21 +38,22 @@ def pushed(
     if options.json:
         say_json(report.as_dict())
         return report
-    print(report.summary())
+    print(report.summary(), style=HEADING if report.as_dict()["ok"] else WRONG)
     for scrape in report.scrapes:
-        print(f"  {scrape.job} {scrape.instance}: {state(scrape.error, len(scrape.samples))}")
+        line = f"  {scrape.job} {scrape.instance}: {state(scrape.error, len(scrape.samples))}"
+        print(line, style=WRONG if scrape.error else "")
         _print_records(scrape)
     for endpoint in report.as_dict()["endpoints"]:
         _print_delivery(endpoint)
     for warning in report.warnings:
-        print(f"warning: {warning}")
+        warn(warning)
     return report
 
 
 def _print_records(scrape: Scrape) -> None:
     """Why records of a JSON job gave no sample."""
     for why in () if scrape.error else scrape.failed.values():
-        print(f"    failed: {why}")
+        wrong(f"    failed: {why}")
     for line in skipped_lines(skipped_dict(scrape.skipped)):
         print(f"    {line}")
     for result in scrape.metrics:
@@ -73,13 +74,13 @@ def _print_delivery(endpoint: dict[str, Any]) -> None:
     )
     for fate in ("rejected", "dropped", "spooled", "undelivered"):
         for reason, entry in endpoint[fate].items():
-            print(f"    {fate} {entry['count']}, {reason}: {entry['example']}")
+            wrong(f"    {fate} {entry['count']}, {reason}: {entry['example']}")
     waiting = endpoint["waiting"]
     if waiting["drained"] or waiting["entries"]:
         drained, left = counted(waiting["drained"], "entry"), counted(waiting["entries"], "entry")
         print(f"    spool: {drained} drained with {endpoint['taken']} samples taken, {left} left")
     for warning in endpoint["warnings"]:
-        print(f"    warning: {warning}")
+        print(f"    warning: {warning}", style=WARNING)
 
 
 def _add_arguments(add: Add) -> None:

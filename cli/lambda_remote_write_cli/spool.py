@@ -115,7 +115,7 @@ class SpoolCommand:
         keys = [chosen.key] if chosen.key else [
             key for endpoint in chosen.endpoints for key in self._spool.keys(endpoint, self._deadline, chosen.part)
         ]  # fmt: skip
-        if keys and not self._options.yes and not _confirmed(f"delete {counted(len(keys), 'entry')} for good?"):
+        if keys and not self._options.yes and not self._is_confirmed(len(keys)):
             return self._fail("nothing is deleted; --yes deletes without asking", NOT_DELIVERED)
         deleted = sum(self._spool.delete(key, self._deadline) for key in keys)
         if self._options.json:
@@ -124,11 +124,12 @@ class SpoolCommand:
             print(f"{counted(deleted, 'entry')} deleted")
         return OK
 
-
-def _confirmed(question: str) -> bool:
-    if not sys.stdin.isatty():
-        return False
-    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    def _is_confirmed(self, count: int) -> bool:
+        if not sys.stdin.isatty():
+            return False
+        with self._options.activity.paused():
+            answer = input(f"delete {counted(count, 'entry')} for good? [y/N] ")
+        return answer.strip().lower() in ("y", "yes")
 
 
 @contextlib.contextmanager

@@ -1,22 +1,59 @@
 """Printing, in place of Python's and rich's own: control characters are escaped, so that a text stays one line and
-cannot move the cursor, whatever it quotes."""
+cannot move the cursor, whatever it quotes. Colours are for terminals; with `-q` only what is wrong is printed."""
 
 from __future__ import annotations
 
 import argparse
 import builtins
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NoReturn, TextIO
 
+import rich.color
 import rich.console
+import rich.style
 
 from lambda_remote_write.report.printable import json_text, printable
 
+WRONG, WARNING, HEADING = "red", "yellow", "bold"
+"""Styles of rich."""
 
-def say(text: object, file: TextIO | None = None, *, flush: bool = False) -> None:
-    """One line."""
-    builtins.print(printable(str(text)), file=file, flush=flush)
+
+@dataclass(slots=True)
+class _Settings:
+    is_quiet: bool = False
+
+
+_settings = _Settings()
+
+
+def be_quiet(*, is_quiet: bool) -> None:
+    """From now on `say` prints only lines that are wrong or a warning, and those that go to a given file."""
+    _settings.is_quiet = is_quiet
+
+
+def say(text: object, file: TextIO | None = None, *, style: str = "", flush: bool = False) -> None:
+    """One line, which a terminal wraps and nothing else breaks."""
+    if _settings.is_quiet and file is None and style not in (WRONG, WARNING):
+        return
+    line = printable(str(text))
+    builtins.print(_styled(line, style, file or sys.stdout) if style else line, file=file, flush=flush)
+
+
+def wrong(text: object) -> None:
+    """A line about what failed, also with `-q`."""
+    say(text, style=WRONG)
+
+
+def warn(text: object) -> None:
+    say(f"warning: {text}", style=WARNING)
+
+
+def _styled(line: str, style: str, file: TextIO) -> str:
+    """As it is where there is no terminal, and where NO_COLOR or TERM=dumb say so."""
+    system = rich.console.Console(file=file).color_system
+    return rich.style.Style.parse(style).render(line, color_system=rich.color.ColorSystem.STANDARD) if system else line
 
 
 def say_json(document: object) -> None:
@@ -29,7 +66,7 @@ def refuse(detail: str, *, as_json: bool) -> None:
     if as_json:
         say_json({"ok": False, "problems": [{"message": detail}]})
     else:
-        say(detail, file=sys.stderr)
+        say(detail, file=sys.stderr, style=WRONG)
 
 
 def counted(count: int, noun: str) -> str:

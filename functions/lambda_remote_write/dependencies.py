@@ -56,9 +56,10 @@ class Dependencies:
         now_ms: Callable[[], int] = wall_clock_ms,
         session: Callable[[str, str], Any] = boto3_session,
         sleep: Callable[[float], None] = time.sleep,
+        transport: Transport | None = None,
     ) -> None:
         self.env_vars, self.now_ms, self.session, self.sleep = env_vars, now_ms, session, sleep
-        self.transport = Transport()
+        self.transport = transport or Transport()
         self._clients: dict[str, Any] = {}
         self._lock = threading.Lock()
         self.secrets = SecretStore(env_vars, self._client, time.monotonic)

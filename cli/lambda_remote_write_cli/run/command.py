@@ -88,4 +88,5 @@ COMMAND = Command(
         Example("pusher run pusher.yaml --web.listen-address :9091", "with /metrics and a status page on loopback"),
     ),
     ((OK, "a signal stopped it; samples that were lost are in its messages"), (BAD, "the usage or the config is bad")),
+    shows_progress=False,
 )
