@@ -39,7 +39,7 @@ PEERS = {
     "node_exporter": ("prometheus-node-exporter", "node_exporter"),
     "json_exporter": ("json_exporter",),
     "browser": ("chromium", "google-chrome"),
-    "jq": ("jq",),
+    "jq": ("jq",), "zsh": ("zsh",), "fish": ("fish",),
 }  # fmt: skip
 OPTIONAL = {"json_exporter": "is built with go by .ci/peers"}  # where a machine cannot, tests are skipped in CI too
 MARKED = {"peer": "peer", "built": "slow", "host_artefact": "slow"}  # a fixture, and what its tests are

@@ -93,7 +93,12 @@ APT = {
     "not to be had": "echo gone; exit 1",
 }
 LIBRARIES = [f"{os.uname().machine}-linux-gnu/{name}" for name in ("liba.so.1", "own/libb-1.so")]
-WHERE = {"jq": "usr/bin/jq", "chromium": "usr/lib/chromium/chromium"}  # in their packages
+WHERE = {  # in their packages
+    "jq": "usr/bin/jq",
+    "chromium": "usr/lib/chromium/chromium",
+    "fish": "usr/bin/fish",
+    "zsh": "bin/zsh",
+}
 
 
 @pytest.mark.parametrize("outcome", APT)
@@ -122,7 +127,7 @@ def test_what_the_system_lacks_comes_with_its_libraries(outcome: str, tmp_path: 
     done = run(tmp_path, PATH=str(tools))
     assert (done.returncode, done.stdout) == (0, f"{binaries}\n"), done.stderr
     if outcome == "not to be had":
-        what = "jq chromium could not be had: install what is missing (for chromium, google-chrome will do)"
+        what = "jq chromium fish zsh could not be had: install what is missing (for chromium, google-chrome will do)"
         assert done.stderr == f"gone\n{what}\n"
         return
     assert done.stderr == ""

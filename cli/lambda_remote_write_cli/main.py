@@ -18,7 +18,7 @@ from lambda_remote_write.config_source import Unreadable, not_loaded, problems_j
 from lambda_remote_write.dependencies import Dependencies
 
 from .activity import Activity, WatchedTransport, shown
-from .command import BAD, BadUsage, Command
+from .command import BAD, NOT_DELIVERED, OK, BadUsage, Command, Example
 from .terminal import WRONG, Console, Parser, be_quiet, refuse, say_json
 from .terminal import say as print  # noqa: A004 - nothing here is printed in another way
 
@@ -34,18 +34,29 @@ _MODULES = {
 }
 """Where each command is, in the order of the help. A module is imported when its command is called."""
 
+_EXAMPLES = (
+    Example("pusher check prometheus.yml", "a Prometheus config works as it is"),
+    Example("pusher plan pusher.yaml", "what would be sent"),
+    Example("pusher push pusher.yaml", "send it once"),
+)
+_EXITS = (
+    (OK, "all is well"),
+    (NOT_DELIVERED, "a sample was not delivered, a job is down or a metric failed"),
+    (BAD, "the usage or the config is bad"),
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns the exit status."""
-    given = _with_relative_times(sys.argv[1:] if arguments is None else arguments)
+    given = sys.argv[1:] if arguments is None else arguments
     env_vars = read_env_vars()
     if "_ARGCOMPLETE" in env_vars:  # a shell asks how its line goes on
-        argcomplete.autocomplete(parser(_commands(env_vars.get("COMP_LINE", "").split()[1:2])))  # it ends the process
-    commands = _commands(given[:1]) or _commands(_MODULES)
-    options = parser(commands).parse_args(given)
+        argcomplete.autocomplete(parser(commands(env_vars.get("COMP_LINE", "").split()[1:2])))  # it ends the process
+    called = commands(given[:1]) or commands()
+    options = parser(called).parse_args(with_relative_times(given))
     be_quiet(is_quiet=options.quiet)
     try:
-        return _run(commands[options.command], options, env_vars)
+        return _run(called[options.command], options, env_vars)
     except (ConfigError, Unreadable) as error:
         return _refuse(options, error)
     except BadUsage as error:
@@ -62,13 +73,13 @@ def _run(command: Command, options: argparse.Namespace, env_vars: Mapping[str, s
         return command.run(options, dependencies)
 
 
-def _commands(names: Iterable[str]) -> dict[str, Command]:
-    """Those of these names that are commands."""
+def commands(names: Iterable[str] = _MODULES) -> dict[str, Command]:
+    """Those of these names that are commands, imported."""
     modules = {name: f".{_MODULES[name]}" for name in names if name in _MODULES}
     return {name: importlib.import_module(module, __package__).COMMAND for name, module in modules.items()}
 
 
-def _with_relative_times(given: Sequence[str]) -> list[str]:
+def with_relative_times(given: Sequence[str]) -> list[str]:
     """`--start -2h` as `--start=-2h`: argparse takes a separate -2h for an option."""
     words = list[str]()
     for word in given:
@@ -79,22 +90,24 @@ def _with_relative_times(given: Sequence[str]) -> list[str]:
     return words
 
 
-def parser(commands: dict[str, Command]) -> argparse.ArgumentParser:
-    """The parser of these commands, which knows the names of the others."""
+def parser(known: Mapping[str, Command]) -> argparse.ArgumentParser:
+    """The parser of the commands that are `known`, which has the names of the others."""
     main_parser = Parser(
         prog="pusher",
         description="Collects metrics and sends them by remote write, to Amazon Managed Prometheus or elsewhere.",
+        epilog=_epilog(_EXAMPLES, _EXITS),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     main_parser.add_argument("--version", action="version", version=f"pusher {__version__}")
     subparsers = main_parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
-    for name in _MODULES.keys() - commands.keys():
+    for name in _MODULES.keys() - known.keys():
         subparsers.add_parser(name)
-    for command in commands.values():
+    for command in known.values():
         one = subparsers.add_parser(
             command.name,
             help=command.about,
             description=command.about,
-            epilog=_epilog(command),
+            epilog=_epilog(command.examples, command.exits),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_arguments(one.add_argument)
@@ -108,12 +121,11 @@ def _add_verbosity(one: argparse.ArgumentParser) -> None:
     group.add_argument("-q", "--quiet", action="store_true", help="print only what is wrong, and what --json asks for")
 
 
-def _epilog(command: Command) -> str:
-    """Examples and exit statuses."""
+def _epilog(examples: Iterable[Example], exits: Iterable[tuple[int, str]]) -> str:
     lines = ["examples:"]
-    for example in command.examples:
+    for example in examples:
         lines += [f"  {example.line}", f"      {example.does}"]
-    lines += ["", "exit status:", *(f"  {status}  {meaning}" for status, meaning in command.exits)]
+    lines += ["", "exit status:", *(f"  {status}  {meaning}" for status, meaning in exits)]
     return "\n".join(lines)
 
 

@@ -167,7 +167,7 @@ def test_rejected_samples_are_reported_as_such_and_exported(tmp_path: Path, serv
     status, detail, exported = refused(tmp_path, server, f"a 1 {now}", points, 50)
     assert status == 1
     assert "0 accepted, 150 rejected" in detail.splitlines()[0]
-    assert "prom: 0 of 150 samples accepted, 150 rejected by the receiver" in detail
+    assert "): 0 of 150 samples accepted, 150 rejected by the receiver" in detail
     assert "can be accepted" not in detail
     assert "requests" not in detail.replace("two requests have overtaken", "")
     assert "AMP" not in detail

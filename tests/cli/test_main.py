@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from datetime import datetime
@@ -26,13 +27,14 @@ def config(tmp_path: Path, api: Api, receiver: Receiver) -> Path:
 
 
 @pytest.mark.parametrize("has_spool", [False, True], ids=["memory", "spool"])
-def test_check_of_a_good_config_says_so(config: Path, tmp_path: Path, has_spool: bool) -> None:
+def test_check_of_a_good_config_says_so(config: Path, receiver: Receiver, tmp_path: Path, has_spool: bool) -> None:
     if has_spool:
         config.write_text(config.read_text() + f"\nspool: {{location: {tmp_path / 'kept'}}}\n")
     result = pusher("check", config)
     assert (result.returncode, result.stderr) == (0, "")
     notes = [] if has_spool else ["no spool is configured: pusher run keeps undelivered samples in memory only"]
-    said = [f"note: {note}" for note in notes]
+    host, endpoint = receiver.url.split("/")[2], hashlib.md5(receiver.url.encode()).hexdigest()[:6]
+    said = [*(f"note: {note}" for note in notes), f"endpoint {endpoint} ({host}, ws-sandbox)"]
     assert result.stdout.splitlines() == [*said, f"{config}: 1 job, 1 endpoint, no mistakes"]
     assert json.loads(pusher("check", config, "--json").stdout)["notes"] == notes
 
