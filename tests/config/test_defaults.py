@@ -1,4 +1,4 @@
-"""Every default in the tables of docs/config.md is the one in config/schema.py, from which the readers take it."""
+"""Every default in generate/config_keys.yaml is the one in config/schema.py, from which the readers take it."""
 
 from __future__ import annotations
 
@@ -6,26 +6,32 @@ import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from generate.config_keys import load
 from lambda_remote_write.config import schema
 from lambda_remote_write.config.scalars import boolean, duration_ms, size_bytes
 
-DOC = (Path(__file__).parents[2] / "docs" / "config.md").read_text()
-TABLES = {  # the heading, or the first cell, of a table: the class that its keys become
-    "## global": schema.GlobalConfig,
-    "## spool": schema.Config,
-    "## scrape_configs": schema.ScrapeJob,
-    "## json_configs": schema.JsonJob,
-    "### metrics[]": schema.Metric,
-    "### pagination": schema.Pagination,
-    "### backfill": schema.Backfill,
-    "## backfill_configs": schema.BackfillServer,
-    "## remote_write": schema.RemoteWriteConfig,
-    "| queue_config |": schema.QueueConfig,
+TABLES = {  # a section: the class that its keys become
+    "global": schema.GlobalConfig,
+    "top": schema.Config,
+    "spool": schema.SpoolConfig,
+    "scrape_job": schema.ScrapeJob,
+    "json_job": schema.JsonJob,
+    "metric": schema.Metric,
+    "pagination": schema.Pagination,
+    "backfill": schema.Backfill,
+    "backfill_server": schema.BackfillServer,
+    "authorization": schema.Authorization,
+    "tls_config": schema.TlsConfig,
+    "login": schema.Login,
+    "sigv4": schema.SigV4,
+    "signer": schema.SigV4,
+    "remote_write": schema.RemoteWriteConfig,
+    "metadata_config": schema.MetadataConfig,
+    "queue_config": schema.QueueConfig,
 }
 OTHER_NAMES = {  # of fields whose key is another word
     "body_size_limit": "body_size_bytes", "label_name_length_limit": "label_name_length",
@@ -33,7 +39,8 @@ OTHER_NAMES = {  # of fields whose key is another word
     "headers": "http_headers", "metric_name_validation_scheme": "name_validation", "query": "params",
     "metric_relabel_configs": "metric_relabel",
     "protobuf_message": "version", "rejected": "keeps_rejected", "relabel_configs": "relabel",
-    "scrape_interval": "interval_ms", "static_configs": "discovery", "write_relabel_configs": "write_relabel",
+    "scrape_interval": "interval_ms", "static_configs": "discovery", "service_name": "service",
+    "write_relabel_configs": "write_relabel",
 }  # fmt: skip
 MEANS = {  # what a documented word stands for, where it is not the value itself
     "none": None, "none stated": None, "any 2xx": None, "`drop`": False, "`untyped`": "unknown",
@@ -44,19 +51,15 @@ MEANS = {  # what a documented word stands for, where it is not the value itself
     ),
 }  # fmt: skip
 LITERAL = re.compile(r"`([^`{}@]+)`(?:, no.*)?")
-NO_FIELD = {("### metrics[]", "backfill"), ("### backfill", "step")}  # the job's own; the job's scrape_interval
+NO_FIELD = {("metric", "backfill"), ("login", "refs"), ("signer", "session_name")}  # they are elsewhere
 
 
 def rows() -> Iterator[tuple[str, str, str]]:
-    """(table, key, default), for keys that share a row too."""
+    """(section, key, default), for keys that share a row too."""
+    sections = load()
     for table in TABLES:
-        text = DOC.partition(f"\n{table}")[2].partition("\n\n| queue_config" if table.startswith("##") else "\n\n")[0]
-        text = re.split(r"\n#{2,3} ", text)[0]
-        for line in re.findall(r"^\| (`.*)", text, re.M):
-            keys, default = re.split(r"(?<!\\) \| ", line)[:2]
-            names = re.findall(r"`(?:spool\.)?([a-z_0-9]+)`", keys)
-            defaults = [default] * len(names) if default in MEANS else default.split(", ", len(names) - 1)
-            yield from ((table, *pair) for pair in zip(names, defaults, strict=False))
+        for row in [one for one in sections[table].rows if not one.is_hidden]:
+            yield from ((table, key, row.default if row.default in MEANS else row.default_of(key)) for key in row.keys)
 
 
 ROWS = [row for row in rows() if (row[2] in MEANS or LITERAL.fullmatch(row[2])) and row[:2] not in NO_FIELD]
