@@ -131,6 +131,8 @@ rules: $(VENV)/.dev ## copies rules/ into the template
 docs: $(VENV)/.dev ## writes the generated parts of docs/ again
 	@$(WITH_SOURCES) $(PY) -m generate.reasons
 	@$(WITH_SOURCES) $(PY) -m generate.refusals
+	@$(WITH_SOURCES) $(PY) -m generate.config_tables
+	@$(WITH_SOURCES) $(PY) -m generate.config_schema
 
 LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
   --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"

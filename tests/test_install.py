@@ -15,6 +15,7 @@ from lambda_remote_write import __version__
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
+SCHEMA = ROOT / "cli" / "lambda_remote_write_cli" / "config.schema.json"
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "functions", "cli", "requirements")
 OTHER_PUSHER = """[project]
 name = "pusher"
@@ -82,8 +83,13 @@ def test_the_installed_command_checks_a_config(scripts: Path, tmp_path: Path) ->
     assert "no mistakes" in output_of(scripts / "pusher", "check", "a.yaml", cwd=tmp_path)
 
 
+def test_the_installed_command_has_the_schema(scripts: Path, tmp_path: Path) -> None:
+    assert output_of(scripts / "pusher", "schema", cwd=tmp_path) == SCHEMA.read_text(encoding="utf-8")
+
+
 def test_the_wheel_holds_both_packages_and_nothing_else(wheel: Path) -> None:
     expected = {"lambda_remote_write/config.yaml", "lambda_remote_write/remote_write/refusals.yaml"}
+    expected |= {"lambda_remote_write_cli/config.schema.json"}
     for folder in ("functions", "cli"):
         expected |= {str(path.relative_to(ROOT / folder)) for path in (ROOT / folder).rglob("*.py*")}
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}

@@ -30,6 +30,7 @@ _MODULES = {
     "backfill": "backfill",
     "spool": "spool",
     "convert": "convert.command",
+    "schema": "schema",
     "completion": "completion",
 }
 """Where each command is, in the order of the help. A module is imported when its command is called."""

@@ -8,15 +8,18 @@ from typing import Any
 
 import pytest
 import yaml
+from jsonschema import Draft7Validator
 
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.sd_configs import REFUSED
 from lambda_remote_write.config.yaml_reader import ConfigError
+from lambda_remote_write_cli.schema import FILE
 
 KEYS = yaml.safe_load((Path(__file__).parents[1] / "testdata/config/prometheus-keys.yaml").read_text(encoding="utf-8"))
 TAKEN = [(place, key) for place, found in KEYS["taken"].items() for key in found["keys"]]
 REFUSED_KEYS = [(found, key) for found in KEYS["refused"] for key in found["keys"]]
 WRITE = {"remote_write": [{"url": "http://r/"}]}
+IN_AN_EDITOR = Draft7Validator(json.loads(FILE.read_bytes()))
 JOB = {"scrape_configs": [{"job_name": "j", "static_configs": [{"targets": ["h:1"]}]}]}
 
 
@@ -31,8 +34,11 @@ def put(config: Any, keys: dict[str, Any]) -> Any:
 
 
 def load(config: dict[str, Any]) -> tuple[str, ...]:
-    """The warnings."""
-    return parse_config(json.dumps(JOB | WRITE | config), "prometheus.yml", {"AWS_REGION": "eu-west-1"}).warnings
+    """The warnings. An editor finds no mistake in what loads."""
+    whole = JOB | WRITE | config
+    warnings = parse_config(json.dumps(whole), "prometheus.yml", {"AWS_REGION": "eu-west-1"}).warnings
+    assert [error.message for error in IN_AN_EDITOR.iter_errors(whole)] == []
+    return warnings
 
 
 @pytest.mark.parametrize(("place", "key"), TAKEN, ids=[f"{place} {key}" for place, key in TAKEN])
