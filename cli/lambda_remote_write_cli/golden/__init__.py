@@ -1,0 +1,1 @@
+"""Golden tests: recorded answers of APIs, and the samples that a config makes of them."""
