@@ -35,7 +35,7 @@ class Answer:
 class GoldenTest:
     """Answers, and the samples that the config makes of them at `now_ms`. Without `jobs`, all jobs run. `discovered`
     are target groups by job, in place of a discovery that asks something else than HTTP. `endpoint` is the one whose
-    `write_relabel_configs` apply; "" is the config's first."""
+    `write_relabel_configs` apply; "" is the config's first. `env` are the variables that the config sees."""
 
     name: str
     now_ms: int
@@ -44,6 +44,7 @@ class GoldenTest:
     jobs: Sequence[str] = ()
     discovered: Mapping[str, Sequence[tuple[Sequence[str], Mapping[str, str]]]] = field(default_factory=dict)
     endpoint: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,7 @@ def _test(section: Section, folder: Path) -> GoldenTest:
         section.texts("jobs"),
         {job: _groups(section.map("discovered"), job) for job in section.map("discovered")},
         section.text("endpoint", ""),
+        section.text_map("env"),
     )
     if not section.has("now"):
         section.problem("now", "the clock of the test is expected, as 2026-12-01T12:00:00Z")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from lambda_remote_write.exposition.writer import number, series_text
@@ -49,10 +49,10 @@ def parse_line(text: str) -> SampleLine:
 
 def _series(text: str) -> tuple[dict[str, str], int]:
     """The labels of a series, and where it ends. Raises ValueError."""
-    name, position = _NAME.match(text), 0
+    metric, position = _NAME.match(text), 0
     labels: dict[str, str] = {}
-    if name is not None:
-        labels["__name__"], position = name[1], name.end()
+    if metric is not None:
+        labels["__name__"], position = metric[1], metric.end()
     brace = _BRACE.match(text, position)
     is_open, position = brace is not None, brace.end() if brace else position
     if is_open and re.match(r"\s*\}", text[position:]):
@@ -111,5 +111,5 @@ def _histogram(value: Histogram) -> str:
     return "{{" + " ".join(f"{name}:{part}" for name, part in parts.items() if part != "[]") + "}}"
 
 
-def _list(numbers: object) -> str:
-    return "[" + " ".join(number(float(one)).removesuffix(".0") for one in numbers) + "]"  # type: ignore[attr-defined]
+def _list(numbers: Iterable[float]) -> str:
+    return "[" + " ".join(number(float(one)).removesuffix(".0") for one in numbers) + "]"
