@@ -25,6 +25,7 @@ from .terminal import say as print  # noqa: A004 - nothing here is printed in an
 _MODULES = {
     "check": "check",
     "plan": "plan",
+    "test": "golden.command",
     "push": "push",
     "run": "run.command",
     "backfill": "backfill",

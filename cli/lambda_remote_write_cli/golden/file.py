@@ -19,6 +19,10 @@ MAX_BODY_BYTES = 10_000_000
 MAX_ANSWERS = 1_000  # of one test: pages of an API, targets
 
 
+Groups = Sequence[tuple[Sequence[str], Mapping[str, str]]]
+"""Lists of targets, each with the labels that they share."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A recorded answer. `url` is what is requested, with `<secret>` in the place of a secret; the body is not
@@ -42,7 +46,7 @@ class GoldenTest:
     answers: Sequence[Answer]
     series: Sequence[SampleLine]
     jobs: Sequence[str] = ()
-    discovered: Mapping[str, Sequence[tuple[Sequence[str], Mapping[str, str]]]] = field(default_factory=dict)
+    discovered: Mapping[str, Groups] = field(default_factory=dict)
     endpoint: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
 
@@ -182,9 +186,9 @@ def _body(section: Section, folder: Path) -> bytes:
     return content
 
 
-def _groups(section: Section, job: str) -> list[tuple[list[str], dict[str, str]]]:
+def _groups(section: Section, job: str) -> Groups:
     """As the lists of static_configs."""
-    found = []
+    found = list[tuple[Sequence[str], Mapping[str, str]]]()
     for group in section.sections(job):
         found.append((group.texts("targets"), group.text_map("labels")))
         group.close()

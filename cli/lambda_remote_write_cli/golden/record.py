@@ -58,8 +58,16 @@ def _test(test: GoldenTest, outcome: Outcome, bodies: _Bodies) -> dict[str, Any]
         "now": now.removesuffix(".000") + "Z",
         **({"jobs": list(test.jobs)} if test.jobs else {}),
         **({"env": dict(test.env)} if test.env else {}),
+        **({"discovered": _discovered(test)} if test.discovered else {}),
         "answers": [_answer(one, bodies) for one in test.answers],
         "series": [str(one) for one in outcome.samples],
+    }
+
+
+def _discovered(test: GoldenTest) -> dict[str, Any]:
+    return {
+        job: [{"targets": list(targets), **({"labels": dict(labels)} if labels else {})} for targets, labels in groups]
+        for job, groups in test.discovered.items()
     }
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from lambda_remote_write.config.schema import Config, SpoolConfig
 from lambda_remote_write.config.sd_configs import AwsSd, DnsSd, FileSd, SdConfig
-from lambda_remote_write.config.yaml_reader import ConfigError, Problem
 from lambda_remote_write.config_source import Unreadable
 from lambda_remote_write.discovery import DiscoveryResult
 from lambda_remote_write.discovery.target_groups import group
 from lambda_remote_write.environment import Environment
+from lambda_remote_write.json_api.pagination import Pages
 from lambda_remote_write.model.reason_counts import ReasonCounts
 from lambda_remote_write.model.scrape import Scrape
 from lambda_remote_write.remote_write.batches import Batch
@@ -34,13 +36,21 @@ class NotTestable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Collected:
+    """A scrape, and the documents that it was made of."""
+
+    scrape: Scrape
+    documents: Sequence[Any] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a config makes of the answers of a test: the samples, sorted; the scrapes that gave them, with what failed;
     the requests that have no answer; the answers that no request was for, by index."""
 
     config: Config
     samples: Sequence[SampleLine]
-    scrapes: Sequence[Scrape]
+    collected: Sequence[Collected]
     notes: Sequence[str]
     unrecorded: Sequence[str]
     unused: Sequence[int]
@@ -55,12 +65,24 @@ def run(test: GoldenTest, config_file: Path) -> Outcome:
     _discover(environment, test)
     sources = [source for source in environment.sources() if source.name in _jobs(test, config)]
     deadline = time.monotonic() + _DEADLINE_SECONDS
-    scrapes = list[Scrape]()
-    for source in sources:  # one after the other: answers to the same request are given in their order
-        scrapes += collect.collect([source], environment.fetcher, dependencies.now_ms, deadline, run=1)
-    samples = samples_of(environment, sources, scrapes, test.endpoint)
+    collected = [_collect(one, environment, deadline) for one in sources]  # equal requests get their answers in order
+    samples = samples_of(environment, sources, [one.scrape for one in collected], test.endpoint)
     replay, notes = dependencies.replay, [message for pool in environment.pools for message in pool.messages()]
-    return Outcome(config, samples, scrapes, notes, replay.unrecorded, replay.unused)
+    return Outcome(config, samples, collected, notes, replay.unrecorded, replay.unused)
+
+
+def _collect(source: Scraper, environment: Environment, deadline: float) -> Collected:
+    now_ms = environment.dependencies.now_ms
+    response = collect.fetch(source, environment.fetcher, now_ms, deadline)
+    documents = _documents(response.answer) if isinstance(response.answer, Pages) else ()
+    return Collected(collect.to_scrape(source, response, 1, now_ms()), documents)
+
+
+def _documents(answer: Pages) -> Sequence[Any]:
+    """The decoded pages, to be looked into when a label is missing."""
+    with suppress(Exception):  # the scrape says what cannot be decoded
+        return [one.decoded(exact=False) if one.document is None else one.document for one in answer.pages]
+    return ()
 
 
 def without_delivery(config: Config) -> Config:
@@ -123,14 +145,15 @@ def _discover(environment: Environment, test: GoldenTest) -> None:
             ]
             pool.sync(DiscoveryResult(groups))
             continue
-        asked = [_kind(one) for one in pool.job.discovery if _is_elsewhere(one)]
+        asked = [_kind(one) for one in pool.job.discovery if is_elsewhere(one)]
         if asked:
             detail = f"job {name}: {asked[0]} asks something else than HTTP"
             raise NotTestable(f'{detail}: give its targets under discovered: {{{name}: [{{targets: ["host:port"]}}]}}')
         environment.discover(time.monotonic() + _DEADLINE_SECONDS, [name])
 
 
-def _is_elsewhere(config: SdConfig) -> bool:
+def is_elsewhere(config: SdConfig) -> bool:
+    """Whether a discovery asks something else than HTTP servers and local files."""
     if isinstance(config, FileSd):
         return any(file.startswith("s3://") for file in config.files)
     return isinstance(config, AwsSd | DnsSd)
@@ -140,8 +163,3 @@ def _kind(config: SdConfig) -> str:
     return {"FileSd": "file_sd_configs with s3://", "DnsSd": "dns_sd_configs", "Ec2Sd": "ec2_sd_configs"}.get(
         type(config).__name__, "ecs_sd_configs"
     )
-
-
-def as_config_error(path: Path, error: Exception) -> ConfigError:
-    """The error of a test as a mistake in its file."""
-    return error if isinstance(error, ConfigError) else ConfigError([Problem(str(path), 0, "", str(error))])
