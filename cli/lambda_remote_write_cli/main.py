@@ -30,6 +30,7 @@ _MODULES = {
     "run": "run.command",
     "backfill": "backfill",
     "spool": "spool",
+    "query": "query.command",
     "convert": "convert.command",
     "schema": "schema",
     "completion": "completion",
@@ -85,7 +86,7 @@ def with_relative_times(given: Sequence[str]) -> list[str]:
     """`--start -2h` as `--start=-2h`: argparse takes a separate -2h for an option."""
     words = list[str]()
     for word in given:
-        if words and words[-1] in ("--start", "--end"):
+        if words and words[-1] in ("--start", "--end", "--time"):
             words[-1] += f"={word}"
         else:
             words.append(word)

@@ -1,0 +1,1 @@
+"""PromQL against the receiver of an endpoint."""
