@@ -17,7 +17,8 @@ from ..terminal import counted, say_json
 from ..terminal import say as print  # noqa: A004 - nothing here is printed in another way
 from .cause import Cause, causes
 from .drift import Change, changes
-from .file import AGAIN, LOCAL_ONLY, GoldenFile, GoldenTest, read
+from .file import LOCAL_ONLY, GoldenFile, GoldenTest, read
+from .replay import NOT_RECORDED
 from .run import NotTestable, Outcome, run
 
 _SHOWN_CHANGES = 20  # of a metric; --json has all
@@ -138,7 +139,8 @@ def _verdict(one: Result) -> str:
 
 def _detail(one: Result) -> Iterator[str]:
     for request in one.outcome.unrecorded[:_SHOWN_REQUESTS]:
-        yield f"not recorded: {request}; add it to answers, or {AGAIN}"
+        again = f"pusher test --record {one.file.config} -o {one.file.path} --update"
+        yield f"not recorded: {request}; add it to answers, or record again: {again}"
     if one.changes:
         yield from _drift(one)
     if not one.is_ok:
@@ -155,7 +157,7 @@ def _drift(one: Result) -> Iterator[str]:
         changed = [change for change in one.changes if _group(change) == (job, metric)]
         yield f"job {job}, {metric}:"
         for cause in _of(found, job, metric):
-            if cause not in told:
+            if cause not in told and not cause.message.endswith(NOT_RECORDED):
                 yield f"  {_place(cause, one.file.config)}{': ' if cause.message else ''}{cause.message}"
             told.add(cause)
         for change in changed[:_SHOWN_CHANGES]:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NoReturn
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, unquote_plus, urlsplit, urlunsplit
 
 from lambda_remote_write.aws.s3 import S3
 from lambda_remote_write.config.schema import SigV4
@@ -22,6 +22,7 @@ from lambda_remote_write.report.mask import MASKED, Mask, names_credential
 
 from .file import Answer
 
+NOT_RECORDED = "is not recorded"
 WORKSPACE = "ws-00000000-0000-0000-0000-000000000000"
 _OF_THE_TRANSFER = ("content-encoding", "content-length", "transfer-encoding", "connection", "keep-alive")
 _ENCODED = re.compile(r"%3Csecret%3E", re.IGNORECASE)
@@ -34,7 +35,7 @@ class Replay(Transport):
     def __init__(self, answers: Sequence[Answer], mask: Callable[[str], str]) -> None:
         super().__init__()
         self._answers, self._mask = answers, mask
-        self._patterns = [(one.method, _pattern(comparable(one.url))) for one in answers]
+        self._patterns = [(one.method, _pattern(one.url)) for one in answers]
         self._used: set[int] = set()
         self._choosing = threading.Lock()
         self.unrecorded: list[str] = []
@@ -47,17 +48,18 @@ class Replay(Transport):
         self, request: HttpRequest, options: ConnectionOptions, timeout_seconds: float, *, is_source: bool = False
     ) -> HttpAnswer:
         url = comparable(self._mask(request.url))
+        asked = _canonical(url)
         with self._choosing:
             fitting = [
                 index
                 for index, (method, pattern) in enumerate(self._patterns)
-                if method == request.method and pattern.fullmatch(url)
+                if method == request.method and pattern.fullmatch(asked)
             ]
             if not fitting:
                 what = f"{request.method} {url}"
                 if what not in self.unrecorded:
                     self.unrecorded.append(what)
-                raise TransportError("protocol", f"{what} is not recorded")
+                raise TransportError("protocol", f"{what} {NOT_RECORDED}")
             index = next((one for one in fitting if one not in self._used), fitting[-1])
             self._used.add(index)
         return ReplayedAnswer(self._answers[index])
@@ -149,4 +151,14 @@ def comparable(url: str, mask: Mask | None = None) -> str:
 
 def _pattern(url: str) -> re.Pattern[str]:
     """A recorded URL, in which `<secret>` stands for whatever is there."""
-    return re.compile("[^/?&#]*".join(map(re.escape, url.split(MASKED))))
+    return re.compile("[^/?&#]*".join(map(re.escape, _canonical(url).split(MASKED))))
+
+
+def _canonical(url: str) -> str:
+    """A comparable URL, whichever way it is escaped and in which order its parameters stand."""
+    parts = urlsplit(comparable(url))
+    default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
+    pairs = sorted(part.partition("=")[::2] for part in parts.query.split("&")) if parts.query else []
+    query = "&".join(f"{unquote_plus(name)}={unquote_plus(value)}" for name, value in pairs)
+    host = parts.netloc.lower().removesuffix(default)
+    return f"{parts.scheme}://{host}{unquote(parts.path)}{'?' if query else ''}{query}"
