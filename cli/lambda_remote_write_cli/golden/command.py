@@ -246,24 +246,17 @@ def _record(options: argparse.Namespace, dependencies: Dependencies) -> int:
         return _not_recorded(options, str(error), BAD)
     except OSError as error:
         return _not_recorded(options, f"{output}: {error.strerror or error}", BAD)
-    other = changes(recorded.samples, outcome.samples)
+    changed = changes(recorded.samples, outcome.samples)
+    lost = list(dict.fromkeys(recorded.masked(str(one.expected or one.actual)) for one in changed))
+    answers, samples = len(recorded.test.answers), len(outcome.samples)
     if options.json:
-        say_json(
-            {
-                "ok": not other,
-                "file": str(output),
-                "answers": len(recorded.test.answers),
-                "samples": len(outcome.samples),
-                "changes": [_change(one) for one in other],
-            }
-        )
-        return NOT_DELIVERED if other else OK
-    answers = counted(len(recorded.test.answers), "answer")
-    print(f"{output}: {answers}, {counted(len(outcome.samples), 'sample')}; review it, and run: pusher test {output}")
-    for change in other[:_SHOWN_CHANGES]:
-        was, now = change.expected or "nothing", change.actual or "nothing"
-        print(f"masking the secrets of the answers has changed a sample: {was} became {now}")
-    return NOT_DELIVERED if other else OK
+        say_json({"ok": not lost, "file": str(output), "answers": answers, "samples": samples, "changed": lost})
+    else:
+        found = f"{counted(answers, 'answer')}, {counted(samples, 'sample')}"
+        print(f"{output}: {found}; review it, and run: pusher test {output}")
+    for line in () if options.json else lost[:_SHOWN_CHANGES]:
+        print(f"masking the secrets of the answers has changed this sample: {line}")
+    return NOT_DELIVERED if lost else OK
 
 
 def _not_recorded(options: argparse.Namespace, detail: str, status: int) -> int:

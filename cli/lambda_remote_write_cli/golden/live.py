@@ -95,10 +95,12 @@ class LiveDependencies(Dependencies):
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A test with the answers of a moment, without secrets, and what the config made of them then."""
+    """A test with the answers of a moment, without secrets, and what the config made of them then. `masked` hides the
+    secrets of a text: the samples may have some."""
 
     test: GoldenTest
     samples: Sequence[SampleLine]
+    masked: Callable[[str], str]
 
 
 def record(config_file: Path, jobs: Sequence[str], given: Dependencies, seconds: float) -> Recorded:
@@ -119,7 +121,7 @@ def record(config_file: Path, jobs: Sequence[str], given: Dependencies, seconds:
     ]
     problems += [message for pool in pools for message in pool.messages()]
     if problems:
-        raise Down("; ".join(problems[:3]))
+        raise Down(live.secrets.mask("; ".join(problems[:3])))
     if not sources:
         raise NotTestable("no job has a target")
     text = config_file.read_text(encoding="utf-8")
@@ -134,7 +136,7 @@ def record(config_file: Path, jobs: Sequence[str], given: Dependencies, seconds:
         {pool.job.job_name: _discovered(pool, mask) for pool in pools if any(map(is_elsewhere, pool.job.discovery))},
         env=_variables(text, live.env_vars, mask),
     )
-    return Recorded(test, samples)
+    return Recorded(test, samples, mask)
 
 
 def _answers(recorder: Recorder, config: Config, text: str, mask: Mask) -> list[Answer]:

@@ -94,7 +94,7 @@ def test_nothing_is_needed_of_the_environment(folder: Path) -> None:
     assert (result.returncode, result.stdout, result.stderr) == (0, f"{path}: usage: ok, 5 samples\n", "")
 
 
-FOUR, FIVE = ('requests_total{instance="api.example.com",job="usage",project="%s"}' % one for one in "45")
+FOUR, FIVE = (f'requests_total{{instance="api.example.com",job="usage",project="{one}"}}' for one in "45")
 
 
 @table(
@@ -143,13 +143,13 @@ FOUR, FIVE = ('requests_total{instance="api.example.com",job="usage",project="%s
         ]),
         ("the config asks elsewhere", replaced("pusher.yaml", "/usage", "/v2/usage"), [
             "drift: 4 missing, 1 different, 1 request not recorded\n",
-            "not recorded: GET https://api.example.com/v2/usage; add it to answers, or record again: pusher test --record",
+            "not recorded: GET https://api.example.com/v2/usage; add it to answers, or record again: pusher test --rec",
             "answers[0], https://api.example.com/usage, was not asked for",
         ]),
         ("the config posts", replaced("pusher.yaml", "    metrics:", "    method: POST\n    metrics:"), [
             "not recorded: POST https://api.example.com/usage;",
         ]),
-        ("the API is down", replaced("pusher_test.yaml", "        headers: {", "        status: 503\n        headers: {"), [
+        ("the API is down", replaced("pusher_test.yaml", "        headers:", "        status: 503\n        headers:"), [
             "pusher.yaml:2: json_configs[0]: https://api.example.com/usage answered 503",
         ]),
     ],
@@ -235,8 +235,8 @@ def test_update_writes_nothing_of_a_run_with_requests_that_are_not_recorded(fold
     "edit, expected",
     [
         ("older", replaced("pusher_test.yaml", "version: 1", "version: 0"),
-         "pusher_test.yaml:2: version: version 0 is older than 1, the one that this pusher reads: record it again with: "
-         "pusher test --record CONFIG -o FILE --update"),
+         "pusher_test.yaml:2: version: version 0 is older than 1, the one that this pusher reads: record it again "
+         "with: pusher test --record CONFIG -o FILE --update"),
         ("newer", replaced("pusher_test.yaml", "version: 1", "version: 2"),
          "pusher_test.yaml:2: version: version 2 is newer than 1, the one that this pusher reads: update pusher"),
         ("no version", replaced("pusher_test.yaml", "version: 1\n", ""), "version: version: 1 is expected"),
