@@ -16,7 +16,7 @@ from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.report.printable import printable
 
 from ..command import BAD, NOT_DELIVERED, OK, Add, BadUsage, Command, Example, add_config, add_timeout, load
-from ..terminal import say, say_json
+from ..terminal import Console, say, say_json
 from .api import BadQuery, Found, NotAnswered, QueryApi, Question, sample_times
 from .table import rows, show
 
@@ -47,7 +47,7 @@ def _run(options: argparse.Namespace, dependencies: Dependencies) -> int:
         say_json(found.document)
         return OK
     times = _Times.of(api, found, question, deadline)
-    show(list(rows(found, now_ms / 1000, times.by_series)))
+    show(list(rows(found, now_ms / 1000, times.by_series)), Console(highlight=False, markup=False))
     for line in _remarks(found, question, times.unknown):
         say(line, file=sys.stderr)
     return OK

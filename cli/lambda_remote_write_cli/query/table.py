@@ -53,11 +53,10 @@ def rows(found: Found, now: float, times: Mapping[str, float] | None) -> Iterato
             yield Row(name, _value(value), sampled, now)
 
 
-def show(table: Sequence[Row]) -> None:
+def show(table: Sequence[Row], console: Console) -> None:
     """Series, value, time and age; on a terminal in columns, with a head."""
     if not table:
         return
-    console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         for row in table:
             builtins.print("\t".join(map(printable, row.cells())))
