@@ -48,7 +48,7 @@ def _run(options: argparse.Namespace, dependencies: Dependencies) -> int:
         return OK
     times = _Times.of(api, found, question, deadline)
     show(list(rows(found, now_ms / 1000, times.by_series)), Console(highlight=False, markup=False))
-    for line in _remarks(found, question, times.unknown):
+    for line in _messages(found, question, times.unknown):
         say(line, file=sys.stderr)
     return OK
 
@@ -70,7 +70,7 @@ class _Times:
             return cls({}, f"when the samples were taken is not known: {error}")
 
 
-def _remarks(found: Found, question: Question, unknown: str) -> list[str]:
+def _messages(found: Found, question: Question, unknown: str) -> list[str]:
     empty = (_EMPTY_RANGE if question.is_range else _EMPTY) if found.is_empty else ""
     told = [*(f"warning: {one}" for one in found.warnings), *(f"info: {one}" for one in found.infos)]
     return [one for one in (*told, unknown, empty) if one]

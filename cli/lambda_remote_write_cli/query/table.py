@@ -14,7 +14,7 @@ from lambda_remote_write.report.printable import printable
 from ..terminal import Console, clock
 from .api import Found, points, series_key
 
-_EDGES = (
+_BRACKETS = (
     ("(", "]"),
     ("[", ")"),
     ("(", ")"),
@@ -85,8 +85,8 @@ def _value(value: Any) -> str:
 def _histogram(value: Mapping[str, Any]) -> str:
     """As promtool prints a native histogram: count, sum, and the buckets that are not empty."""
     parts = [f"{name}:{value.get(name, '?')}" for name in ("count", "sum")]
-    for edges, low, high, count in value.get("buckets") or ():
-        left, right = _EDGES[int(edges)] if int(edges) < len(_EDGES) else ("(", ")")
+    for boundaries, low, high, count in value.get("buckets") or ():
+        left, right = _BRACKETS[int(boundaries)] if int(boundaries) < len(_BRACKETS) else ("(", ")")
         parts.append(f"{left}{low},{high}{right}:{count}")
     return f"{{{', '.join(parts)}}}"
 

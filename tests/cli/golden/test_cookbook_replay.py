@@ -1,5 +1,5 @@
-"""The recipes of docs/json.md as golden tests: what the page shows is what a recorded answer gives, without network, AWS
-or environment."""
+"""The recipes of docs/json.md as golden tests: what the page shows is what a recorded answer gives, without network,
+AWS or environment."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ def test_only_a_selector_has_times_of_its_samples(
     assert out.endswith("\t\t\n" if has_times else "\t2026-12-01T12:00:00Z\t0s\n")
 
 
-def test_times_that_are_not_answered_are_told(api: Api, config: Path, capsys: Capture) -> None:
+def test_a_query_for_times_without_an_answer_is_a_message(api: Api, config: Path, capsys: Capture) -> None:
     serve(api, success("vector", [{"metric": UP, "value": [NOW, "1"]}]), Answer(503))
     status, out, err = run(capsys, config, "up")
     assert (status, out) == (0, 'up{instance="h:1",job="a"}\t1\t\t\n')
