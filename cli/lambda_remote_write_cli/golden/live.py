@@ -40,17 +40,18 @@ class Down(Exception):
 
 
 class Recorder(Transport):
-    """Keeps every answer, whole."""
+    """Keeps every answer, whole, of another transport."""
 
-    def __init__(self) -> None:
+    def __init__(self, sender: Transport) -> None:
         super().__init__()
+        self._sender = sender
         self.requests: list[tuple[HttpRequest, Answer]] = []
         self._adding = threading.Lock()
 
     def send(
         self, request: HttpRequest, options: ConnectionOptions, timeout_seconds: float, *, is_source: bool = False
     ) -> HttpAnswer:
-        sent = super().send(request, options, timeout_seconds, is_source=is_source)
+        sent = self._sender.send(request, options, timeout_seconds, is_source=is_source)
         with sent:
             body = b"".join(_unpacked(sent, request))
         answer = Answer(request.url, sent.status, tuple(_pairs(sent.headers)), body, request.method)
@@ -89,8 +90,8 @@ class LiveDependencies(Dependencies):
 
     def __init__(self, given: Dependencies) -> None:
         now_ms = given.now_ms() // 1000 * 1000
-        super().__init__(given.env_vars, lambda: now_ms, given.session, given.sleep)
-        self.transport = self.recorder = Recorder()
+        super().__init__(given.env_vars, lambda: now_ms, given.session, given.sleep, given.transport)
+        self.transport = self.recorder = Recorder(given.transport)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class Recorded:
     masked: Callable[[str], str]
 
 
-def record(config_file: Path, jobs: Sequence[str], given: Dependencies, seconds: float) -> Recorded:
+def fetch(config_file: Path, jobs: Sequence[str], given: Dependencies, seconds: float) -> Recorded:
     """Fetches what these jobs (or all) ask for. Raises ConfigError, Unreadable, Down and NotTestable."""
     live = LiveDependencies(given)
     config = live.config_source(str(config_file)).load().config
@@ -140,14 +141,13 @@ def record(config_file: Path, jobs: Sequence[str], given: Dependencies, seconds:
 
 
 def _answers(recorder: Recorder, config: Config, text: str, mask: Mask) -> list[Answer]:
-    answers = [(request, answer) for request, answer in recorder.requests if not request.is_verbatim]
     logins = set(_login_paths(config))
-    for request, answer in answers:
+    for request, answer in recorder.requests:
         mask.add_request(request.url)
         if urlsplit(request.url).path in logins:
             mask.add(*_tokens(answer.body))
-    names = _HEADERS | {name for _, one in answers for name, _ in _lower(one.headers) if name in text.lower()}
-    return [_masked(answer, names, mask) for _, answer in answers]
+    names = _HEADERS | {name for _, one in recorder.requests for name, _ in _lower(one.headers) if name in text.lower()}
+    return [_masked(answer, names, mask) for _, answer in recorder.requests]
 
 
 def _lower(headers: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:

@@ -13,10 +13,9 @@ from lambda_remote_write.config.scalars import duration_ms
 from lambda_remote_write.config.schema import Config, RemoteWriteConfig
 from lambda_remote_write.config.yaml_reader import shown_url
 from lambda_remote_write.dependencies import Dependencies
-from lambda_remote_write.report.printable import printable
 
 from ..command import BAD, NOT_DELIVERED, OK, Add, BadUsage, Command, Example, add_config, add_timeout, load
-from ..terminal import Console, say, say_json
+from ..terminal import Console, refuse, say, say_json
 from .api import BadQuery, Found, NotAnswered, QueryApi, Question, sample_times
 from .table import rows, show
 
@@ -46,6 +45,8 @@ def _run(options: argparse.Namespace, dependencies: Dependencies) -> int:
     if options.json:
         say_json(found.document)
         return OK
+    if options.quiet:
+        return OK
     times = _Times.of(api, found, question, deadline)
     show(list(rows(found, now_ms / 1000, times.by_series)), Console(highlight=False, markup=False))
     for line in _messages(found, question, times.unknown):
@@ -72,14 +73,14 @@ class _Times:
 
 def _messages(found: Found, question: Question, unknown: str) -> list[str]:
     empty = (_EMPTY_RANGE if question.is_range else _EMPTY) if found.is_empty else ""
-    told = [*(f"warning: {one}" for one in found.warnings), *(f"info: {one}" for one in found.infos)]
-    return [one for one in (*told, unknown, empty) if one]
+    from_api = [*(f"warning: {one}" for one in found.warnings), *(f"info: {one}" for one in found.infos)]
+    return [one for one in (*from_api, unknown, empty) if one]
 
 
 def _endpoint(config: Config, name: str) -> RemoteWriteConfig:
     """Raises BadUsage."""
     known = {one.name: one for one in config.endpoints}
-    shown = ", ".join(f"{one.name} ({shown_url(one.url)})" for one in config.endpoints)
+    shown = ", ".join(one.shown_name for one in config.endpoints)
     if name and name not in known:
         raise BadUsage(f"--endpoint: no endpoint is named {name!r}; the config has {shown}")
     if not name and len(known) > 1:
@@ -127,10 +128,9 @@ def _step(text: str) -> float:
 
 
 def _refused(options: argparse.Namespace, detail: str, status: int) -> int:
-    if options.json:
-        say_json({"ok": False, "problems": [{"message": detail}]})
-    else:
-        print(*(printable(line) for line in detail.split("\n")), sep="\n", file=sys.stderr)
+    """The lines of a query and the mark below it stay lines."""
+    for line in [detail] if options.json else detail.split("\n"):
+        refuse(line, as_json=options.json)
     return status
 
 
@@ -153,8 +153,8 @@ COMMAND = Command(
     _run,
     (
         Example("pusher query pusher.yaml up", "which targets are up, and how old that news is"),
-        Example("pusher query pusher.yaml 'rate(api_requests_total[10m])' --start -2h --step 5m", "a range"),
-        Example("pusher query pusher.yaml 'count(up == 0)' --json", "the answer of the API, for a script"),
+        Example("pusher query pusher.yaml api_requests_total --start -2h --step 5m", "its samples over two hours"),
+        Example("pusher query pusher.yaml 'up == 0' --json", "the answer of the API, for a script"),
     ),
     (
         (OK, "the receiver has answered, with series or without"),

@@ -164,6 +164,15 @@ def test_drift_names_the_key_of_the_config_and_the_nearest_path(
         assert part in out
 
 
+def test_quiet_prints_drift_alone(folder: Path, capsys: Capture) -> None:
+    path = folder / "pusher_test.yaml"
+    assert run(capsys, path, "-q") == (0, "", "")
+    replaced("usage.json", "17470", "17471")(folder)
+    _, out, _ = run(capsys, path)
+    assert out.endswith("\nif this is what you want to send, write it into the tests: pusher test --update FILE\n")
+    assert run(capsys, path, "-q") == (1, out[: out.index("if this is what")], "")
+
+
 def test_json_has_the_changes_and_their_causes(folder: Path, capsys: Capture) -> None:
     replaced("usage.json", "requestCount", "requestsCount")(folder)
     status, out, _ = run(capsys, folder / "pusher_test.yaml", "--json")

@@ -7,15 +7,22 @@ import json
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write_cli.golden import record
 from lambda_remote_write_cli.golden.file import Answer as Recorded
 from lambda_remote_write_cli.golden.file import read
+from lambda_remote_write_cli.golden.live import fetch
+from lambda_remote_write_cli.golden.record import save
+from lambda_remote_write_cli.golden.run import run as replay
 from lambda_remote_write_cli.main import main
 from sandbox.api import Api
 from sandbox.server import Answer, Request
+from tests.rig.clouds import Ec2
+from tests.rig.delivery import ENVIRONMENT
 from tests.rig.tables import table
 
 Capture = pytest.CaptureFixture[str]
@@ -226,3 +233,38 @@ def test_write_makes_a_test_of_answers_that_are_there(tmp_path: Path, capsys: Ca
     assert (test.now_ms, test.name, len(test.series)) == (1_796_126_400_000, "usage", 51)
     assert str(test.series[7]) == 'n{id="0007",instance="api.example.com",job="a"} 7 1796126400000'
     assert run(capsys, target)[0] == 0
+
+
+class Cloud:
+    """A boto3 session of an account with one instance."""
+
+    def __init__(self, address: str) -> None:
+        tags = [{"Key": "owner", "Value": CANARIES["KEY"]}, {"Key": "stage", "Value": "live"}]
+        self._ec2 = Ec2([{"InstanceId": "i-0abc", "PrivateIpAddress": address, "VpcId": "v", "Tags": tags}])
+
+    def __call__(self, profile: str, region: str) -> Cloud:
+        return self
+
+    def client(self, service: str, **options: Any) -> Ec2:
+        return self._ec2
+
+
+def test_what_ec2_has_found_is_recorded(api: Api, tmp_path: Path, capsys: Capture) -> None:
+    """The test needs no AWS afterwards. A secret that the scrape sends is masked in a tag, too."""
+    api.serve("/metrics", Answer(200, {"Content-Type": "text/plain"}, b"a 1\n"))
+    host, _, port = api.url.removeprefix("http://").partition(":")
+    (tmp_path / "pusher.yaml").write_text(
+        f"scrape_configs: [{{job_name: node, ec2_sd_configs: [{{region: eu-west-1, port: {port}}}],"
+        " authorization: {credentials_ref: 'env:KEY'}, relabel_configs: ["
+        "{source_labels: [__meta_ec2_tag_stage], target_label: stage}]}]\n" + RECEIVER
+    )
+    config, dependencies = Path("pusher.yaml"), Dependencies({**ENVIRONMENT, **CANARIES}, session=Cloud(host))
+    recorded = fetch(config, (), dependencies, 30.0)
+    dependencies.transport.close()
+    save(config, Path("pusher_test.yaml"), recorded.test, replay(recorded.test, config))
+    (test,) = read(tmp_path / "pusher_test.yaml").tests
+    ((targets, labels),) = test.discovered["node"]
+    assert (targets, labels["__meta_ec2_instance_id"]) == ([f"{host}:{port}"], "i-0abc")
+    assert CANARIES["KEY"].encode() not in contents(tmp_path)
+    assert run(capsys, "pusher_test.yaml")[1] == "pusher_test.yaml: pusher: ok, 2 samples\n"
+    assert 'stage="live"' in str(test.series[0])
