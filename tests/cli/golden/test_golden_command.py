@@ -188,13 +188,15 @@ def test_json_has_the_changes_and_their_causes(folder: Path, capsys: Capture) ->
 
 
 def test_the_line_of_a_job_in_another_file_is_not_guessed(folder: Path, capsys: Capture) -> None:
-    (folder / "jobs.yaml").write_text("scrape_configs: [{job_name: node, static_configs: [{targets: [h:1]}]}]\n")
+    job = "{job_name: %s, static_configs: [{targets: [%s]}]}"
+    (folder / "jobs.yaml").write_text(f"scrape_configs: [{job % ('node', 'h:1')}]\n")
     with (folder / "pusher.yaml").open("a") as config:
-        config.write("scrape_config_files: [jobs.yaml]\n")
+        config.write(f"scrape_configs: [{job % ('main', 'm:1')}]\nscrape_config_files: [jobs.yaml]\n")
+    replaced("pusher_test.yaml", "    series:", "      - {url: 'http://h:1/metrics', status: 500}\n    series:")(folder)
     _, out, _ = run(capsys, folder / "pusher_test.yaml")
-    assert "not recorded: GET http://h:1/metrics;" in out
-    assert '+ up{instance="h:1",job="node"} 0' in out
-    assert "pusher.yaml:2: scrape" not in out
+    assert "not recorded: GET http://m:1/metrics;" in out
+    assert "is not recorded" not in out  # said once
+    assert "pusher.yaml: scrape_configs[1]: http://h:1/metrics answered 500" in out
 
 
 # --- --update ---------------------------------------------------------------------------------------------------------
