@@ -23,6 +23,7 @@ from .terminal import WRONG, Console, Parser, be_quiet, refuse, say_json
 from .terminal import say as print  # noqa: A004 - nothing here is printed in another way
 
 _MODULES = {
+    "init": "init.command",
     "check": "check",
     "plan": "plan",
     "test": "golden.command",

@@ -1,0 +1,1 @@
+"""`pusher init`: a first config from one answer of an API."""
