@@ -34,7 +34,9 @@ _TYPES = {
     ".csv": "text/csv", ".tsv": "text/tab-separated-values", ".xml": "application/xml", ".txt": "text/plain",
     ".prom": "text/plain; version=0.0.4",
 }  # fmt: skip
-_METRICS_TYPE = re.compile(r"application/openmetrics-text|text/plain;.*version=0\.0\.4|application/vnd\.google\.protobuf")
+_METRICS_TYPE = re.compile(
+    r"application/openmetrics-text|text/plain;.*version=0\.0\.4|application/vnd\.google\.protobuf"
+)
 _COMMENT_OF_METRICS = re.compile(rb"\s*# (HELP|TYPE) [A-Za-z_:][\w:]* ")
 
 
@@ -70,9 +72,11 @@ def fetch(request: Request, dependencies: Dependencies, timeout_seconds: float) 
     try:
         fetch_pages(ask, kept, dependencies.fetcher(), deadline)
     except BodyTooLarge as error:
-        raise NoAnswer(f"{error}. Ask for less, by a parameter as limit or fields, or save a part and give that file") from None
+        raise NoAnswer(
+            f"{error}. Ask for less, by a parameter as limit or fields, or save a part and give that file"
+        ) from None
     except FetchError as error:
-        raise NoAnswer(f"{error}{_credentials_advice(str(error), request)}") from None
+        raise NoAnswer(f"{str(error).rstrip('?')}{_credentials_advice(str(error), request)}") from None
     body = bodies[0]
     return _read(bytes(body.content), body.content_type, body.headers, body.status)
 
@@ -94,8 +98,16 @@ def _job(request: Request, dependencies: Dependencies) -> JsonJob:
 
 def _credentials_advice(message: str, request: Request) -> str:
     if not re.search(r" answered 40[13]\b", message):
-        return "" if re.search(r" answered \d", message) else ". Nothing was written; check the address, or save an answer and give its file"
-    used = [key for key in ("authorization", "basic_auth", "digest_auth", "login", "sigv4", "headers", "query") if key in request.keys]
+        return (
+            ""
+            if re.search(r" answered \d", message)
+            else " Nothing was written: check the address, or save an answer and give its file"
+        )
+    used = [
+        key
+        for key in ("authorization", "basic_auth", "digest_auth", "login", "sigv4", "headers", "query")
+        if key in request.keys
+    ]
     if used:
         return f". Check what {', '.join(used)} sends"
     return (
@@ -133,11 +145,13 @@ def _read(content: bytes, content_type: str, headers: Headers, status: int, *, i
     if is_page or kind_of_body(content, content_type).startswith("this is perhaps a page of metrics"):
         return replace(found, is_metrics=True)
     if not content.strip():
-        raise NoAnswer(f"the answer is empty (status {status}): there is nothing to send; ask for something that has numbers")
+        raise NoAnswer(
+            f"the answer is empty (status {status}): there is nothing to send; ask for something that has numbers"
+        )
     keys: dict[str, str] = {}
     for _ in range(3):  # each try adds a key that the last one asked for: charset, strip_prefix, format
         try:
-            document = read(content, content_type, BodyFormat(**keys), ReasonCounts(), exact=False)
+            document = read(content, content_type, _body_format(keys), ReasonCounts(), exact=False)
             break
         except NotJson as error:
             key = _advised(content, content_type, keys)
@@ -150,6 +164,12 @@ def _read(content: bytes, content_type: str, headers: Headers, status: int, *, i
     if is_file and name != "json":
         keys["format"] = name
     return replace(found, document=document, keys=keys, format=name)
+
+
+def _body_format(keys: Mapping[str, str]) -> BodyFormat:
+    return BodyFormat(
+        format=keys.get("format", ""), strip_prefix=keys.get("strip_prefix", ""), charset=keys.get("charset", "")
+    )
 
 
 def _advised(content: bytes, content_type: str, keys: Mapping[str, str]) -> dict[str, str]:
@@ -170,4 +190,6 @@ def _what_it_is(content: bytes, content_type: str, error: str) -> str:
             f"{error}. Was the request sent to a login page? Give credentials (pusher init --help has the options), or "
             "the address of the API in place of the page that shows it"
         )
+    if "breaks off" in error:
+        return f"{error}. Save the whole answer, or ask again"
     return f"{error}. Give the address of an API that answers in JSON, CSV, XML, NDJSON or text"

@@ -12,33 +12,35 @@ from typing import Any
 from lambda_remote_write.config import value_texts
 from lambda_remote_write.config.value_texts import Unreadable
 
-from .names import snake
+from .names import snake, words
 from .times import TimeFormat, format_of
 
 HERE = "\0"
 """Where in an expression the record stands, so that the same one can be written for a record further in."""
 
 _MAX_LABEL = 80  # characters of a value that is likely a label, not prose
-_STATE_WORDS = frozenset("state status health phase mode condition availability severity lifecycle conclusion".split())
-_PROSE_WORDS = frozenset(
-    "trace message msg error errors description reason text detail details comment url uri href link links self summary "
-    "body output stacktrace notes note generated_at token cookie password secret cursor etag hash checksum".split()
+_STATE_WORDS = words("state status health phase mode condition indicator availability severity lifecycle conclusion")
+_PROSE_WORDS = words(
+    "trace message msg error errors description reason text detail details comment url uri href link links self "
+    "summary body output stacktrace notes note generated_at token cookie password secret cursor etag hash checksum"
 )
 _STATE_TEXTS = re.compile(
     r"ok|warn(ing)?|fail(ed|ure|ing)?|error|critical|crit|unknown|running|stopped|paused|pending|success(ful)?|healthy|"
     r"unhealthy|degraded|operational|online|offline|idle|active|inactive|ready|not ?ready|open|closed|green|yellow|red|"
-    r"started|starting|stopping|terminated|completed|cancell?ed|queued|normal|fault|standby|maintenance|passing",
+    r"started|blue|aborted|not_?built|unstable|disabled|starting|stopping|terminated|completed|cancell?ed|queued|normal|fault|standby|maintenance|passing",
     re.IGNORECASE,
 )
-_IDENTIFIERS = frozenset(
+_IDENTIFIERS = words(
     "id uuid guid port platform channel slot index idx number no nr pid line zone address serial sn unit_id rank "
-    "partition shard version revision build zip code sku lane track phase floor room".split()
+    "partition shard version revision build zip code sku lane track phase floor room"
 )
-_NAMES = frozenset(
-    "name id key host hostname device uuid title label symbol slug arn mac ip ipaddr serial node server station queue "
-    "instance pod container pool disk interface service project repo city area region country account sensor".split()
+_NAMES = words(
+    "name id key index host hostname device uuid title label symbol slug arn mac ip ipaddr serial node server station "
+    "queue instance pod container pool disk interface service project repo city area region country account sensor"
 )
 _PERCENT = re.compile(r"[+-]?[\d.]+ ?%")
+_MEASURE = re.compile(r"[+-]?\d+(?:[.,]\d+)? ?[A-Za-z%°/]{1,8}")
+_NO_DURATION = re.compile(r"0\d+[A-Za-z]|\d+[A-Z]")
 _WORDY = re.compile(r"https?://|\S+\s+\S+\s+\S+\s+\S+\s+\S+|\n")
 _HAS_NUMBER = re.compile(r"(?<![\w.])([+-]?\d+(?:\.\d+)?)(?![\w]*[.:/-]\d)")
 _UNITS_OF_NAMES = (  # the endings of a key that say the unit themselves: factor and Prometheus's base unit
@@ -116,7 +118,9 @@ def classified(column: Column, now_ms: int) -> Column:
     if not given or any(isinstance(value, list | dict) for value in given):
         return column
     column.time = format_of(column.key, column.values, now_ms)
-    if column.time:
+    if column.key == "__name__":
+        column.kind = Kind.LABEL
+    elif column.time:
         column.kind = Kind.TIME
     elif all(isinstance(value, bool | int | float) for value in given):
         is_number = any(isinstance(value, bool | float) for value in given) or not _names_identifier(column.key)
@@ -144,9 +148,9 @@ def _classify_texts(column: Column, texts: Sequence[str]) -> None:
         column.reading = _of_key(column.key)
     elif len(booleans) == len(texts) and not _short(booleans):
         column.kind, column.reading = Kind.NUMBER, Reading((("value_format", "boolean"),))
-    elif not _names_identifier(column.key) and (found := _uniform(texts)):
-        column.kind, column.reading = Kind.NUMBER, found
-    elif (numbers or (booleans and is_state)) and not column.names_record and (found := _mixed(texts)).keys:
+    elif (not _names_identifier(column.key) and (found := _uniform(texts))) or (
+        (numbers or (booleans and is_state)) and not column.names_record and (found := _mixed(texts)).keys
+    ):
         column.kind, column.reading = Kind.NUMBER, found
     elif is_state or all(_STATE_TEXTS.fullmatch(text) for text in texts):
         column.kind, column.states = Kind.STATE, tuple(dict.fromkeys(texts))
@@ -154,6 +158,9 @@ def _classify_texts(column: Column, texts: Sequence[str]) -> None:
             column.kind = Kind.LABEL if len(column.states) <= 12 else Kind.PROSE
     elif (
         last_word in _PROSE_WORDS
+        or (all(map(_MEASURE.fullmatch, texts)) and not column.names_record)
+        or any("unit" in snake(word).split("_") or "units" in snake(word).split("_") for word in column.words[:-1])
+        or column.key in ("_class", "kind", "apiVersion", "@type", "@odata.type", "icon")
         or any(_WORDY.search(text) or len(text) > _MAX_LABEL for text in texts)
         or not any(texts)
     ):
@@ -187,7 +194,7 @@ def _uniform(texts: Sequence[str]) -> Reading | None:
     if all(_PERCENT.fullmatch(text) for text in texts):
         return Reading((("value_format", "percent"),), "percent", ("7% becomes 7; {percent: ratio} makes it 0.07",))
     if all(any(char.isdigit() for char in text) for text in texts):
-        if _all(value_texts.duration, texts):
+        if _all(value_texts.duration, texts) and not any(map(_NO_DURATION.fullmatch, texts)):
             return Reading((("value_format", "duration"),), "seconds", ("durations become seconds",), "seconds")
         if _all(value_texts.quantity, texts):
             return _of_quantity(texts)
@@ -200,7 +207,9 @@ def _uniform(texts: Sequence[str]) -> Reading | None:
 
 def _of_quantity(texts: Sequence[str]) -> Reading:
     is_bytes = all(re.search(r"\d ?([kKMGTPE]i?)?B(ytes?)?$", text) for text in texts)
-    note = f"{texts[0]} becomes {_plain(value_texts.quantity(texts[0]))}; GB is 10^9, GiB 2^30"
+    note = f"{texts[0]} becomes {_plain(value_texts.quantity(texts[0]))}" + (
+        "; GB is 10^9, GiB 2^30" if is_bytes else ""
+    )
     return Reading((("value_format", "quantity"),), "bytes" if is_bytes else "", (note,), "bytes" if is_bytes else "")
 
 
@@ -218,13 +227,19 @@ def _with_marks(texts: Sequence[str]) -> Reading | None:
     fitting = [
         (decimal, thousands)
         for decimal, thousands in both
-        if all(value_texts.separated(value_texts.separated_pattern(decimal, thousands), text) is not None for text in texts)
+        if all(
+            value_texts.separated(value_texts.separated_pattern(decimal, thousands), text) is not None for text in texts
+        )
     ]
     if not fitting:
         return None
     decimal, thousands = fitting[0]
-    note = f"{texts[0]} is read with {decimal!r} before the decimals and {thousands!r} between thousands: is that right?"
-    return Reading((("value_format", f'{{number: {{decimal: "{decimal}", thousands: "{thousands}"}}}}'),), notes=(note,))
+    note = (
+        f"{texts[0]} is read with {decimal!r} before the decimals and {thousands!r} between thousands: is that right?"
+    )
+    return Reading(
+        (("value_format", f'{{number: {{decimal: "{decimal}", thousands: "{thousands}"}}}}'),), notes=(note,)
+    )
 
 
 def _all(read: Callable[[str], Any], texts: Sequence[str]) -> bool:

@@ -6,7 +6,7 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -173,13 +173,17 @@ def _proposal(session: Session) -> Proposal:
 
     document = session.answer.document
     if document in ([], {}, None, ""):
-        what = {list: "an empty list", dict: "an empty object"}.get(type(document), "null")
-        raise NoAnswer(f"the answer is {what}: ask when it has records, or with other parameters, or give a saved answer")
+        what = "an empty list" if document == [] else "an empty object" if document == {} else "empty"
+        raise NoAnswer(
+            f"the answer is {what}: ask when it has records, or with other parameters, or give a saved answer"
+        )
     if isinstance(document, str):
         found = of_text(document, session.prefix)
     else:
         is_xml = session.answer.format == "xml"
-        found = propose(Finder(document, session.root_name, session.now_ms, is_xml=is_xml), session.prefix, session.now_ms)
+        found = propose(
+            Finder(document, session.root_name, session.now_ms, is_xml=is_xml), session.prefix, session.now_ms
+        )
     found.groups += of_headers(session.answer.headers, session.prefix)
     if not found.metrics:
         found.groups = of_counts(document, session.prefix, session.root_name)
@@ -208,9 +212,15 @@ def _only(wanted: Sequence[str], proposal: Proposal) -> None:
 
 def _draft(session: Session, proposal: Proposal) -> Draft:
     from .config_writer import Draft
-    from .pages import paging_of
+    from .names import snake
+    from .pages import OF_PAGES, paging_of
 
     document, options = session.answer.document, session.options
+    paging = paging_of(document, session.answer.headers, session.request.url)
+    for group in proposal.groups if paging else ():
+        if not group.records:
+            group.metrics = [one for one in group.metrics if snake(one.value.rpartition(".")[2]) not in OF_PAGES]
+    proposal.groups = [group for group in proposal.groups if group.metrics]
     error = next((key for key in ("error", "errors") if isinstance(document, dict) and document.get(key)), "")
     return Draft(
         options.output,
@@ -221,7 +231,7 @@ def _draft(session: Session, proposal: Proposal) -> Draft:
         session.now_ms,
         session.answer.keys,
         _labels(options.label),
-        paging_of(document, session.answer.headers, session.request.url),
+        paging,
         error,
         options.workspace,
     )
@@ -271,12 +281,14 @@ def _scrape_config(session: Session) -> int:
     from .pages import parameters
     from .proposals import Proposal
 
-    session.say("The answer is a page of metrics in Prometheus's format: a scrape job reads it, and types come from it.")
+    session.say(
+        "The answer is a page of metrics in Prometheus's format: a scrape job reads it, and types come from it."
+    )
     options, request = session.options, session.request
     parts = urlsplit(request.url)
     draft = Draft(
-        options.output, session.job, options.interval, request, Proposal(), session.now_ms, labels=_labels(options.label),
-        workspace=options.workspace,
+        options.output, session.job, options.interval, request, Proposal(), session.now_ms,
+        labels=_labels(options.label), workspace=options.workspace,
     )  # fmt: skip
     text = scrape_job(draft, parts.netloc, parts.scheme, parts.path or "/", parameters(request.url))
     config = preview.checked(text, options.output, session.dependencies.env_vars)
@@ -342,8 +354,12 @@ def _show(found: dict[str, Any]) -> None:
 
 
 def _next(session: Session) -> None:
+    from .request import PLACEHOLDER_URL
+
     options = session.options
     say("Next:")
+    if session.request.url.startswith(PLACEHOLDER_URL):
+        say(f"  write the address of the API into {options.output}: url, in the place of {PLACEHOLDER_URL}")
     for variable in session.request.variables:
         say(f"  export {variable}=…")
     if not options.workspace:
@@ -387,7 +403,10 @@ COMMAND = Command(
     _add_arguments,
     run,
     (
-        Example("pusher init https://api.example.com/usage", "asks counter or gauge, labels and times; Enter takes the shown"),
+        Example(
+            "pusher init https://api.example.com/usage",
+            "asks counter or gauge, labels and times; Enter takes the shown",
+        ),
         Example("pusher init https://api.example.com/usage --bearer-ref env:TOKEN --yes", "asks nothing, and logs in"),
         Example("pusher init usage.json --url https://api.example.com/usage -o usage.yaml", "from a saved answer"),
     ),

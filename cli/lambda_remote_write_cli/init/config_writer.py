@@ -16,6 +16,8 @@ from .yaml_text import flow, scalar
 
 _COLUMN = 46  # where a comment behind a line begins, when the line is short enough
 
+_WIDTH = 120
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:
@@ -74,8 +76,8 @@ def _text(lines: Sequence[str]) -> str:
 
 def _head(draft: Draft) -> Iterator[str]:
     file = printable(draft.file)
-    yield "# Written by pusher init. A comment that ends in a question mark waits for your answer: answer it by removing"
-    yield "# the # before the key, or leave it. Then:"
+    yield "# Written by pusher init. A comment that ends in a question mark waits for your answer: remove the # before"
+    yield "# its key, or leave it. Then:"
     yield f"#   pusher plan {file}      shows the samples with their age, and sends nothing"
     yield f"#   pusher push {file}      sends once, from this shell: it needs AWS credentials and the workspace below"
     yield f"#   make deploy CONFIG={file}      in a checkout: the function that does so every minute"
@@ -159,20 +161,28 @@ def _metric(metric: Metric, group: Group, now_ms: int) -> Iterator[str]:
         yield f"        {key}: {value}"
     yield from (f"        # {printable(note)}" for note in metric.notes)
     labels = group.state_labels if is_stateset else group.labels
-    if labels:
-        yield f"        labels: {flow(labels)}"
+    yield from _labels(labels)
     if group.stamp and metric.has_stamp:
-        yield from _stamp(group.stamp, now_ms)
+        yield from _stamp(group.stamp, now_ms, is_asked=metric is not group.metrics[0])
+
+
+def _labels(labels: Mapping[str, str]) -> Iterator[str]:
+    line = f"        labels: {flow(labels)}"
+    if labels and len(line) <= _WIDTH:
+        yield line
+    elif labels:
+        yield "        labels:"
+        yield from (f"          {scalar(name)}: {scalar(value)}" for name, value in labels.items())
 
 
 _TYPE_QUESTIONS = {
-    "counter": "counter or gauge? A counter only grows, and its name ends in _total",
-    "gauge": "gauge or counter? A gauge goes up and down",
+    "counter": "a counter, which only grows (end its name in _total), or a gauge?",
+    "gauge": "a gauge, or a counter, which only grows?",
     "info": "info, for a value that is always 1?",
 }
 
 
-def _stamp(stamp: Stamp, now_ms: int) -> Iterator[str]:
+def _stamp(stamp: Stamp, now_ms: int, *, is_asked: bool) -> Iterator[str]:
     zone = {"timezone": stamp.timezone} if stamp.timezone else {}
     if stamp.format:
         yield f"        timestamp: {flow({'path': stamp.path, 'format': stamp.format, **zone})}"
@@ -181,6 +191,9 @@ def _stamp(stamp: Stamp, now_ms: int) -> Iterator[str]:
     asked = "in this unit" if stamp.time.format.startswith("unix") else "in UTC" if not stamp.time.has_zone else ""
     question = f"{asked}, {age}: the time of the value?".removeprefix(", ")
     shown = flow({"path": stamp.path, "format": stamp.time.format})
+    if is_asked:
+        yield f"        # timestamp: {shown}"
+        return
     yield _with_comment(f"        # timestamp: {shown}", question)
 
 
@@ -198,7 +211,7 @@ def _remote_write(draft: Draft) -> Iterator[str]:
         yield "remote_write:"
         yield f"  - workspace: {scalar(draft.workspace)}"
         return
-    yield "# Without a remote_write section the samples go to the workspace in PUSHER_WORKSPACE, which the stack sets for its"
-    yield "# function. In a shell: export PUSHER_WORKSPACE=ws-… AWS_REGION=… . To name the workspace here:"
+    yield "# Without a remote_write section the samples go to the workspace in PUSHER_WORKSPACE, which the stack sets"
+    yield "# for its function. In a shell: export PUSHER_WORKSPACE=ws-… AWS_REGION=… . To name the workspace here:"
     yield "# remote_write:"
     yield "#   - workspace: ws-…"

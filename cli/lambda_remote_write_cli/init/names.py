@@ -7,17 +7,23 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+
+def words(text: str) -> frozenset[str]:
+    """The words of a vocabulary."""
+    return frozenset(text.split())
+
+
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _NO_WORD = re.compile(r"[^A-Za-z0-9]+")
 _BARE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LEGAL_LABEL = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*")
 _SPELLED = str.maketrans({"µ": "u", "\u03bc": "u", "°": "deg", "%": " percent ", "ß": "ss", "ø": "o", "æ": "ae"})
 _PER = re.compile(r"(?:Per(?=[A-Z])|By(?=[A-Z])|_per_|_by_)([A-Za-z][A-Za-z0-9]*)$")
-_RESERVED_LABELS = ("job", "instance", "le", "quantile", "__name__")
-GENERIC = (  # of containers: their names say nothing about what is in them
+_RESERVED_LABELS = ("job", "instance", "le", "quantile")
+GENERIC = words(
     "data result results items item records record rows row values value list entries entry response content payload "
     "objects object elements element body root output series api json v1 v2 v3 index php points hits docs"
-).split()
+)  # of containers: their names say nothing about what is in them
 
 
 def snake(text: str) -> str:
@@ -64,14 +70,14 @@ def metric_name(prefix: str, words: Iterable[str]) -> str:
     return name if name[0].isalpha() else f"_{name}"
 
 
-def label_name(key: str, container: str = "") -> str:
-    """The key itself where that is a legal name, with its container's in front where Prometheus uses the name itself."""
+def label_name(key: str) -> str:
+    """The key itself where that is a legal name, with `exported_` in front where Prometheus sets the label itself."""
     name = key
     if not _LEGAL_LABEL.fullmatch(name):
         plain = unicodedata.normalize("NFKD", key.translate(_SPELLED)).encode("ascii", "ignore").decode()
         name = _NO_WORD.sub("_", plain).strip("_") or "label"
         name = name if name[0].isalpha() else f"_{name}"
-    return f"{snake(container) or 'source'}_{name}" if name in _RESERVED_LABELS else name
+    return f"exported_{name}" if name in _RESERVED_LABELS else name
 
 
 def quoted_key(key: str) -> str:

@@ -65,7 +65,11 @@ def of_counts(document: Any, prefix: str, root_name: str) -> list[Group]:
         Metric(metric_name(prefix, [*path, "count"]), f"length({'.'.join(map(quoted_key, path))})", len(found))
         for path, found in _lists(document, ())
     ]
-    return [Group((), (), {}, {}, metrics[:10], None, ("no number in the records: how many there are",), 1)] if metrics else []
+    return (
+        [Group((), (), {}, {}, metrics[:10], None, ("no number in the records: how many there are",), 1)]
+        if metrics
+        else []
+    )
 
 
 def _lists(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list[Any]]]:

@@ -11,13 +11,27 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 from lambda_remote_write.http.response import Headers
 from lambda_remote_write.json_api.link_header import next_link
 
-from .names import quoted_key, snake
+from .names import quoted_key, snake, words
 
 _OFFSETS = ("startat", "offset", "start", "skip", "from", "firstresult")
 _TOTALS = ("total", "totalcount", "totalresults", "count", "totalsize", "totalitems", "totalelements")
 _LINKS = ("next", "nextlink", "nexturl", "nextpage", "nextpageurl", "nextpagelink", "odatanextlink")
-_CURSORS = ("nextcursor", "nextpagetoken", "nexttoken", "cursor", "endcursor", "continuationtoken", "continue", "scrollid")
+_CURSORS = (
+    "nextcursor",
+    "nextpagetoken",
+    "nexttoken",
+    "cursor",
+    "endcursor",
+    "continuationtoken",
+    "continue",
+    "scrollid",
+)
 _MAX_DEPTH = 3
+OF_PAGES = words(
+    "start_at max_results offset limit start skip page per_page page_size page_number size current_page total_pages "
+    "pages page_count count_per_page rows"
+)
+"""Numbers at the top of a page that say which page it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +92,9 @@ def _counted(members: Mapping[str, tuple[tuple[str, ...], Any]], document: Mappi
     page = next((members[name] for name in ("page", "pagenumber", "currentpage") if _is_count(members.get(name))), None)
     pages = next((members[name] for name in ("pages", "totalpages", "lastpage", "pagecount") if name in members), None)
     if page and pages and isinstance(pages[1], int) and pages[1] > page[1]:
-        return Paging({"style": "page", "parameter": page[0][-1]}, f"page {page[1]} of {pages[1]}: is this the parameter?")
+        return Paging(
+            {"style": "page", "parameter": page[0][-1]}, f"page {page[1]} of {pages[1]}: is this the parameter?"
+        )
     if total and longest and total[1] > longest:
         name = ".".join(map(quoted_key, total[0]))
         return Paging({}, f"{name} is {total[1]}, and this page has {longest} records: does the API need pagination?")

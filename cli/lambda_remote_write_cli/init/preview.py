@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urljoin
 
@@ -49,14 +50,14 @@ def with_query(request: Request) -> str:
 
 def _login(login: Mapping[str, Any], url: str) -> Recorded:
     """An answer in which the token is found, and that holds none."""
-    token, headers = str(login["token"]), [("Content-Type", "application/json")]
+    path, headers = str(login["token"]), [("Content-Type", "application/json")]
     document: Any = "placeholder"
-    if token == "cookie":
+    if path == "cookie":
         headers.append(("Set-Cookie", "session=placeholder"))
-    elif token.startswith("@header."):
-        headers.append((token.removeprefix("@header.").strip('"'), "placeholder"))
-    elif token != "@":
-        for key in reversed(token.split(".")):
+    elif path.startswith("@header."):
+        headers.append((path.removeprefix("@header.").strip('"'), "placeholder"))
+    elif path != "@":
+        for key in reversed(path.split(".")):
             document = {key.strip('"'): document}
     method = str(login.get("method", "POST"))
     return Recorded(urljoin(url, login["url"]), 200, headers, json.dumps(document).encode(), method)
@@ -64,13 +65,20 @@ def _login(login: Mapping[str, Any], url: str) -> Recorded:
 
 def planned(config: Config, answers: list[Recorded], now_ms: int, env_vars: Mapping[str, str]) -> dict[str, Any]:
     """What `plan` finds. To a page that was not fetched an empty one is the answer, which is added to `answers`."""
+    url = answers[-1].url
     for _ in range(_MAX_PAGES):
         dependencies = ReplayDependencies(answers, now_ms, {**placeholder_variables(""), **env_vars})
         found = plan(config, dependencies, time.monotonic() + 60)
         missing = [one.partition(" ")[::2] for one in dependencies.replay.unrecorded]
         if not missing or not answers:
             return found
-        answers += [Recorded(url, 200, _plain(answers[-1].headers), _emptied(answers[-1].body), how) for how, url in missing]
+        if dependencies.replay.unused and answers[-1].url == url:  # the first page has a parameter of the pagination
+            answers[-1] = replace(answers[-1], url=missing[0][1])
+            continue
+        answers += [
+            Recorded(address, 200, _plain(answers[-1].headers), _emptied(answers[-1].body), how)
+            for how, address in missing
+        ]
     return found
 
 

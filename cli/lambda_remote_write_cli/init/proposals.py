@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from .columns import Column, Kind, scoped
-from .names import is_generic, is_plural, label_name, metric_name, singular, snake, unique
+from .names import is_generic, is_plural, label_name, metric_name, singular, snake, unique, words
 from .record_sets import Finder, RecordSet
-from .times import TimeFormat, names_sample_time, names_time, shown_age
+from .times import TimeFormat, names_sample_time, shown_age
 
 MAX_METRICS = 80
 _MAX_LABELS = 12
 MANY_VALUES = 200
 """Values of a label in one answer from which on it may be one without bound."""
-_SCOPES = frozenset(
+_SCOPES = words(
     "base region host hostname cluster site location city station symbol zone environment env tenant account project "
-    "vhost namespace node server device serial cluster_name".split()
+    "vhost namespace node server device serial cluster_name"
 )
-_GENERIC_KEYS = ("name", "id", "key", "abbr", "code", "title", "label", "slug", "uuid", "guid")
+_WRAPPERS = words("metadata meta attributes attrs properties props tags labels info details status spec")
+_GENERIC_KEYS = ("name", "title", "label", "key", "slug", "code", "abbr", "id", "uuid", "guid")
 _OLD_MS = 55 * 60_000  # AMP refuses what is older than an hour
 
 
@@ -112,7 +114,9 @@ def _cut(found: Proposal) -> None:
     for group in found.groups:
         if len(group.metrics) > left:
             rest = len(group.metrics) - left
-            found.left_out.append(f"{rest} more numbers of {', '.join(group.records) or 'the document'}; --only PATH picks")
+            found.left_out.append(
+                f"{rest} more numbers of {', '.join(group.records) or 'the document'}; --only PATH picks"
+            )
             del group.metrics[left:]
         left -= len(group.metrics)
     found.groups = [group for group in found.groups if group.metrics]
@@ -161,6 +165,8 @@ def _outer_rows(of: RecordSet, identities: dict[int, list[_Label]]) -> list[tupl
 def _chosen(of: RecordSet, rows: list[tuple[Any, ...]]) -> tuple[list[Column], list[tuple[Any, ...]]]:
     """The fewest columns that make the rows differ, names before other texts before numbers that look like ids."""
     candidates = sorted((column for column in of.columns if _may_name(column)), key=_rank)
+    if len(of.chains) == 1:
+        candidates = [one for one in candidates if one.kind is not Kind.IDENTIFIER or not one.key.endswith("_id")]
     if not candidates or (of.keyed and of.keyed[-1]):
         return [], rows
     for column in candidates:
@@ -180,10 +186,12 @@ def _may_name(column: Column) -> bool:
 
 
 def _rank(column: Column) -> tuple[int, int]:
-    is_text = column.kind is not Kind.IDENTIFIER
-    if snake(column.key) in _GENERIC_KEYS and len(column.words) == 1:
-        return (0 if is_text else 1), 0
-    return (2 if column.names_record and is_text else 3 if is_text else 4), len(column.words)
+    is_text, plain = column.kind is not Kind.IDENTIFIER, snake(column.key)
+    is_here = len(column.words) == 1 or snake(column.words[-2]) in _WRAPPERS
+    if plain in _GENERIC_KEYS and is_here and (is_text or plain == "id"):
+        return (0 if is_text else 2), _GENERIC_KEYS.index(plain)
+    is_name = column.names_record and not plain.endswith("_id") and is_text
+    return (1 if is_name else 3 if is_text else 4), len(column.words)
 
 
 def _tells(column: Column, rows: Sequence[tuple[Any, ...]]) -> bool:
@@ -201,7 +209,7 @@ def _end_of(of: RecordSet, start: Column) -> Column | None:
 def _key_labels(of: RecordSet) -> list[_Label]:
     if not of.keyed or not of.keyed[-1]:
         return []
-    return [_Label(label_name(of.key_label or "key", of.container), "@key", tuple(keys[0] for keys in of.keys))]
+    return [_Label(label_name(of.key_label or "key"), "@key", tuple(keys[0] for keys in of.keys))]
 
 
 def _index_label(of: RecordSet) -> list[_Label]:
@@ -216,20 +224,27 @@ def _index_label(of: RecordSet) -> list[_Label]:
 def _label(of: RecordSet, column: Column) -> _Label:
     container = of.last_word
     key = column.key
-    if key in ("name", "title") and len(column.words) == 1 and container and is_plural(container):
+    if len(column.words) > 1 and snake(key) in _GENERIC_KEYS and snake(column.words[-2]) not in _WRAPPERS:
+        key = f"{singular(column.words[-2])}_{key}"
+    if key in ("name", "title") and singular(container) not in ("job", "instance") and is_plural(container):
         key = singular(container) if not is_generic(container) else key
-    return _Label(label_name(key or "value", singular(container)), column.expression, tuple(column.values))
+    return _Label(label_name(key or "value"), column.expression, tuple(column.values))
 
 
 def _outer(of: RecordSet, identities: dict[int, list[_Label]]) -> list[_Label]:
     """What tells the records around these apart, as labels of these, and what the document says of itself."""
-    found, level, inner = list[_Label](), 1, of
+    found, level = list[_Label](), 1
     outer = of.parent
     while outer is not None and outer.steps:
+        for column in outer.columns:
+            if column.kind is Kind.LABEL and snake(column.key) in _SCOPES and not outer.is_one:
+                found.insert(
+                    0, _Label(label_name(column.key), scoped(column.expression, "^." * level), tuple(column.values))
+                )
         names = [_outer_name(label, outer) for label in identities.get(id(outer), [])]
         found = [*(_raised(label, name, level) for label, name in names), *found]
-        outer, level, inner = outer.parent, level + 1, outer
-    if outer is not None and inner is not None:
+        outer, level = outer.parent, level + 1
+    if outer is not None:
         for column in outer.columns:
             if column.kind is Kind.LABEL and snake(column.key) in _SCOPES and len(column.words) < 3:
                 found.insert(0, _Label(label_name(column.key), scoped(column.expression, "$."), tuple(column.values)))
@@ -275,25 +290,33 @@ def _group(of: RecordSet, names: _Names, identity: list[_Label], history: _Histo
     state_labels = dict(labels)
     notes = list(of.notes)
     for column in of.columns:
-        if column.kind is Kind.LABEL and len(labels) < _MAX_LABELS and not _repeats(column, identity):
+        is_own = (bool(of.steps) or len(column.words) == 1) and not (
+            state_labels and snake(column.key) in ("id", "uuid", "guid", "uid")
+        )
+        if column.kind is Kind.LABEL and is_own and len(labels) < _MAX_LABELS and not _repeats(column, identity):
             name = _label(of, column).name
+            name = name if name not in labels else label_name(column.key)
             if name not in labels:
                 labels[name] = column.at()
-    for label in identity:
-        if (count := len(set(label.values))) >= MANY_VALUES:
-            notes.append(f"label {label.name} has {count} values in this answer: is it bounded? AMP cannot delete series")
-    stamp = _stamp(of, history)
+    notes += [
+        f"label {label.name} has {count} values in this answer: is it bounded? AMP cannot delete series"
+        for label in identity
+        if (count := len(set(label.values))) >= MANY_VALUES
+    ]
+    stamp = _stamp(of, history, now_ms)
     records, why = _without_times(of, history, now_ms)
     notes += why
     metrics = list(_metrics(of, names, labels))
     for column in of.columns:
-        _account(column, labels, names.left_out, stamp, history)
+        _account(column, labels, names.left_out, stamp, history, now_ms)
     return Group(records, of.steps, labels, state_labels, metrics, stamp, tuple(notes), len(of.chains))
 
 
 def _distinct(identity: Sequence[_Label]) -> dict[str, str]:
     found: dict[str, str] = {}
     for label in identity:
+        if scoped(label.expression, "") in found.values():
+            continue
         name = label.name if label.name not in found else unique(label.name, set(found))
         found[name] = scoped(label.expression, "")
     return found
@@ -310,9 +333,7 @@ def _metrics(of: RecordSet, names: _Names, labels: dict[str, str]) -> Iterator[M
         if column.kind is Kind.NUMBER:
             reading = column.reading
             name = names.of(column, reading.ending, f"_{reading.strips.lstrip('_')}" if reading.strips else "")
-            yield Metric(
-                name, column.at(), _shown(column), reading.keys, reading.notes, _type_of(column), reading.unit
-            )
+            yield Metric(name, column.at(), _shown(column), reading.keys, reading.notes, _type_of(column), reading.unit)
         elif column.kind is Kind.STATE:
             yield _states(column, names, labels)
     if not of.steps or any(column.kind in (Kind.NUMBER, Kind.STATE) for column in of.columns):
@@ -327,10 +348,8 @@ def _states(column: Column, names: _Names, labels: dict[str, str]) -> Metric:
     label = unique(label, set(labels)) if label in labels else label
     values = ", ".join(_flow(state) for state in column.states)
     note = "1 for the state that it is in, 0 for the others: add the states that the API has beside these"
-    return Metric(
-        names.of(column), column.at(), _shown(column), (("states", f"{{label: {label}, values: [{values}]}}"),), (note,),
-        "stateset",
-    )  # fmt: skip
+    keys = (("states", f"{{label: {label}, values: [{values}]}}"),)
+    return Metric(names.of(column), column.at(), _shown(column), keys, (note,), "stateset")
 
 
 def _flow(text: str) -> str:
@@ -343,10 +362,10 @@ def _shown(column: Column) -> Any:
     return next(iter(column.given), None)
 
 
-_OF_STOCKS = frozenset("capacity memory mem disk space swap size pages heap used free limit max available".split())
-_COUNTERS = frozenset(
-    "total requests errors bytes packets hits misses restarts retries failures drops dropped received sent reads writes "
-    "calls events messages_total count_total uptime_total energy".split()
+_OF_STOCKS = words("capacity memory mem disk space swap size pages heap used free limit max available")
+_COUNTERS = words(
+    "total requests errors bytes packets hits misses restarts retries failures drops dropped received sent reads "
+    "writes calls events messages_total count_total uptime_total energy"
 )
 
 
@@ -354,28 +373,33 @@ def _type_of(column: Column) -> str:
     """What a question proposes; only the answer is written."""
     parts = snake(column.key).split("_")
     is_whole = all(isinstance(value, int) and not isinstance(value, bool) and value >= 0 for value in column.given)
-    is_counter = ("total" in parts[-1:] or (parts[-1] in _COUNTERS and is_whole) or (parts[-1] == "count" and len(parts) > 1)) and (
+    is_counter = ("total" in parts[-1:] or (parts[-1] in _COUNTERS and is_whole) or _counts_events(parts)) and (
         len(parts) > 1 and _OF_STOCKS.isdisjoint(parts)
     )
     return "counter" if is_counter and is_whole else "gauge"
 
 
+def _counts_events(parts: Sequence[str]) -> bool:
+    """`request_count`, but not `forks_count`."""
+    return parts[-1] in ("count", "counter") and any(word in _COUNTERS for word in (*parts[:-1], f"{parts[-2:][0]}s"))
+
+
 # --- Times ------------------------------------------------------------------------------------------------------------
 
 
-def _stamp(of: RecordSet, history: _History | None) -> Stamp | None:
+def _stamp(of: RecordSet, history: _History | None, now_ms: int) -> Stamp | None:
     """The time that is most likely that of the samples: of the record, else of what is around it."""
     if history and history.end:
         return None
-    found, level = of, 0
+    found: RecordSet | None = of
+    level = 0
     while found is not None:
         scope = "" if level == 0 else "^." * level if found.steps else "$."
-        for column in sorted(found.columns, key=lambda one: not names_sample_time(one.key)):
+        for column in sorted(found.columns, key=lambda one: (len(one.words), not names_sample_time(one.key))):
             is_likely = names_sample_time(column.key) or (history is not None and column is history.column)
-            if column.time and (is_likely or (level == 0 and names_time(column.key))) and len(column.words) < 3:
+            is_past = column.time is not None and column.time.newest_ms <= now_ms + 600_000
+            if column.time and is_likely and is_past and len(column.words) < 4:
                 return Stamp(column.at(scope), column.time, is_likely)
-        if found.parent is None:
-            return None
         found, level = found.parent, level + 1
     return None
 
@@ -392,9 +416,15 @@ def _without_times(of: RecordSet, history: _History | None, now_ms: int) -> tupl
     filterable = last.removesuffix("[]")
     if history.end and begun and ended:
         step = f"{filterable}[?{begun} <= now() && now() < {ended}]"
-        return (*before, step), [f"the records whose {column.key} and {history.end.key} hold now: no timestamp is needed"]
+        return (*before, step), [
+            f"the records whose {column.key} and {history.end.key} hold now: no timestamp is needed"
+        ]
     if time.newest_ms > now_ms + 600_000 and begun:
-        step = f"{filterable}[?{begun} <= now()] | [-1:]" if last.endswith(")") else f"({filterable}[?{begun} <= now()])[-1:]"
+        step = (
+            f"{filterable}[?{begun} <= now()] | [-1:]"
+            if last.endswith(")")
+            else f"({filterable}[?{begun} <= now()])[-1:]"
+        )
         step = f"{filterable}[?{begun} <= now()] | [-1:]"
         return (*before, step), [f"the list goes on into the future: the last record whose {column.key} has come"]
     rows = _rows_by_parent(of, column)
@@ -444,7 +474,12 @@ def _seconds(column: Column) -> str:
 
 
 def _account(
-    column: Column, labels: dict[str, str], left_out: list[str], stamp: Stamp | None, history: _History | None
+    column: Column,
+    labels: dict[str, str],
+    left_out: list[str],
+    stamp: Stamp | None,
+    history: _History | None,
+    now_ms: int,
 ) -> None:
     """Says what becomes of a column that is neither value nor label."""
     at = column.at()
@@ -453,17 +488,17 @@ def _account(
     if column.kind is Kind.TIME and column.time:
         if history and column in (history.column, history.end):
             return
-        age = shown_age(_age(column.time))
-        left_out.append(f"{at}: a time ({column.time.format}, {age}); value_format: {column.time.format} sends it as value")
+        age = shown_age((now_ms - column.time.newest_ms) / 1000)
+        left_out.append(
+            f"{at}: a time ({column.time.format}, {age}); value_format: {column.time.format} sends it as value"
+        )
     elif column.kind is Kind.PROSE and column.given:
-        left_out.append(f"{at}: a text that is no label, {str(column.given[0])[:40]!r}")
+        text = str(column.given[0])[:40]
+        is_measure = bool(re.match(r"[+-]?\d", text)) and len(text) < 20
+        left_out.append(
+            f"{at}: {text!r}, " + ("no format reads it; value_regex finds the number" if is_measure else "no label")
+        )
     elif column.kind is Kind.IDENTIFIER:
         left_out.append(f"{at}: an identifier; the labels tell the records apart without it")
     elif column.kind is Kind.LABEL:
-        left_out.append(f"{at}: says what a label says")
-
-
-def _age(time: TimeFormat) -> float:
-    import time as clock
-
-    return clock.time() - time.newest_ms / 1000
+        left_out.append(f"{at}: {str(column.given[0])[:40]!r}, may be a label")

@@ -12,7 +12,9 @@ from .proposals import Group, Metric, Proposal, Stamp
 from .times import shown_age
 
 _FRESH_SECONDS = (-600, 3_300)  # AMP takes samples that are at most an hour old
-_HELP = "c counter · g gauge · l leave it open, as a comment · x leave the metric out · a take what is shown for all others"
+_HELP = (
+    "c counter · g gauge · l leave it open, as a comment · x leave the metric out · a take what is shown for all others"
+)
 
 
 class Left(Exception):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .columns import HERE, Column, classified, is_number
+from .columns import HERE, Column, Kind, classified, is_number
 from .names import counted_by, is_generic, is_plural, literal, quoted_key, singular, snake
 from .times import names_time
 
@@ -17,7 +17,9 @@ MAX_RECORDS = 1_000  # of one list that are looked at
 _MAX_DEPTH = 12
 _MAX_INDEXED = 60  # places of a list of numbers; a longer one is a history
 _HEADERS = ("columns", "fields", "header", "headers", "columnnames", "column_names", "names", "cols")
-_DATA_KEY = re.compile(r"[^A-Za-z_]*\d[^A-Za-z_]*|.*[-./:@ ].*|[0-9a-fA-F-]{16,}|(?=.*\d)(?=.*[A-Za-z])[\w-]{16,}|.*\d{2,}")
+_DATA_KEY = re.compile(
+    r"[^A-Za-z_]*\d[^A-Za-z_]*|.*[-./:@ ].*|[0-9a-fA-F-]{16,}|(?=.*\d)(?=.*[A-Za-z])[\w-]{16,}|.*\d{2,}"
+)
 _CURRENCY = re.compile(r"[A-Z]{3}|usd|eur|gbp|jpy|chf|cny|krw|aud|cad|inr|btc|eth")
 _ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}|[0-9a-f]{0,4}(:[0-9a-f]{0,4}){2,7}", re.IGNORECASE)
 
@@ -109,8 +111,11 @@ class Finder:
             cells = [record[index] if index < len(record) else None for record in records]
             place = Seen(f"{HERE}@").at(index)
             column = self._column(found, Seen(place.expression, (f"column {index}",)), cells)
-            if column and column.time:
+            if column.time:
                 column.words = ("time",)
+        numbers = [column for column in found.columns if column.kind is Kind.NUMBER]
+        if len(numbers) == 1:
+            numbers[0].words = ()  # the only one: named after the list
 
     def _value(self, of: RecordSet, at: Seen, values: list[Any], *, is_record: bool = False) -> None:
         """One expression over all records of a set, with what it gives in each."""
@@ -155,7 +160,7 @@ class Finder:
             rows = next((key for key in keys if key != header and _are_rows(given, header, key)), "")
             if rows:
                 step = f"rows({at.inside(header).expression}, {at.inside(rows).expression})"
-                self._child(of, at.inside(rows), step, values, lambda value: _of_rows(value[header], value[rows]))
+                self._child(of, at.inside(rows), step, values, _rows_under(header, rows))
                 return {header, rows}
         parallel = _parallel(given, keys)
         if not parallel:
@@ -172,7 +177,9 @@ class Finder:
         words = at.words or self._root_name
         child = self._child(of, at, self._step(at, ""), values, lambda value: list(value.values()), keys=keys)
         if child:
-            child.key_label = _label_of_keys(next((key for key in keys if key), []), name or (words[-1] if words else ""))
+            child.key_label = _label_of_keys(
+                next((key for key in keys if key), []), name or (words[-1] if words else "")
+            )
 
     def _lists(self, of: RecordSet, at: Seen, values: list[Any]) -> None:
         elements = [element for value in values for element in value or ()][:MAX_RECORDS]
@@ -184,14 +191,16 @@ class Finder:
             self._records(of, at, values)
         elif kinds <= {list}:
             self._rows(of, at, values, elements)
-        elif kinds <= {int, float} and not (kinds == {bool}):
+        elif kinds <= {int, float} and kinds != {bool}:
             self._numbers(of, at, values, longest)
         elif longest > 1 and kinds <= {str} and not all(map(is_number, elements)):
             self._texts(of, at, values)
         elif longest <= 8 and not kinds & {dict, list}:
             for index in range(longest):
                 cells = [value[index] if value and index < len(value) else None for value in values]
-                self._column(of, at.at(index), cells)
+                column = self._column(of, at.at(index), cells)
+                if column.time and longest > 1:
+                    column.words = (*column.words, "time")
         else:
             self.left_out.append(f"{_shown(at)}: a list of mixed values")
 
@@ -202,7 +211,7 @@ class Finder:
             return
         for condition, words, members in groups:
             step = self._step(at, f"[?{condition}]")
-            child = self._child(of, at, step, values, lambda _, members=members: members, words=words)
+            child = self._child(of, at, step, values, _given(members), words=words)
             if child:
                 child.is_one = len(members) == 1
 
@@ -259,7 +268,7 @@ class Finder:
         keys: list[list[str]] | None = None,
         words: tuple[str, ...] = (),
     ) -> RecordSet | None:
-        chains, names = [], []
+        chains, names = list[tuple[Any, ...]](), list[tuple[str, ...]]()
         for row, value in enumerate(values):
             for place, element in enumerate(elements(value) if value is not None else ()):
                 if element is None or len(chains) >= MAX_RECORDS:
@@ -315,17 +324,22 @@ def _is_map(given: Sequence[dict[str, Any]], name: str) -> bool:
         return False
     data_like = sum(bool(_DATA_KEY.fullmatch(key)) for key in keys) / len(keys)
     if all(isinstance(value, dict) for value in values):
-        if len(values) == 1:
+        if len(keys) == 1 or len(values) == 1:
             return len(keys) == 1 and bool(data_like) and len(values[0]) > 0 and (is_plural(name) or len(keys[0]) > 15)
         likeness = _likeness([set(value) for value in values])
         fields = max(map(len, values))
+        if len(given) > 1 and not data_like and not is_plural(name):
+            return False  # the same words in every record
         return likeness >= 0.6 and (data_like >= 0.5 or (fields > 1 and likeness >= 0.8) or len(keys) > 2 <= fields)
     if not all(isinstance(value, int | float | str) for value in values):
         return False
     if counted_by(name) or (len(keys) > 1 and all(_CURRENCY.fullmatch(key) for key in keys)):
         return True
-    return len(keys) > 2 and len(set(map(type, values))) == 1 and all(_DATA_KEY.fullmatch(key) for key in keys) and not (
-        isinstance(values[0], str)
+    return (
+        len(keys) > 2
+        and len(set(map(type, values))) == 1
+        and all(_DATA_KEY.fullmatch(key) for key in keys)
+        and not (isinstance(values[0], str))
     )
 
 
@@ -356,6 +370,10 @@ def _are_rows(given: Sequence[dict[str, Any]], header: str, rows: str) -> bool:
         return is_named and all(isinstance(row, list) and len(row) == len(names) for row in body)
 
     return any(value.get(rows) for value in given) and all(fit(value) for value in given)
+
+
+def _rows_under(header: str, rows: str) -> Callable[[Any], list[Any]]:
+    return lambda value: _of_rows(value[header], value[rows])
 
 
 def _of_rows(header: Sequence[Any], rows: Sequence[Sequence[Any]]) -> list[Any]:
@@ -392,6 +410,11 @@ def _of_columns(value: dict[str, Any], keys: Sequence[str]) -> list[Any]:
 
 
 # --- Lists of unlike records ------------------------------------------------------------------------------------------
+
+
+def _given(members: list[Any]) -> Callable[[Any], list[Any]]:
+    return lambda _: members
+
 
 _Group = tuple[str, tuple[str, ...], list[Any]]
 _NAMING = ("name", "id", "type", "key", "title", "metric")

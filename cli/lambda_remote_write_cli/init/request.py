@@ -116,7 +116,9 @@ def _header(found: Request, name: str, value: str) -> None:
 def _reference_header(found: Request, name: str, reference: str) -> None:
     if name.lower() == "authorization":
         found.keys["authorization"] = {"credentials_ref": reference}
-        found.notes.append("the variable holds the token alone, without the word Bearer; authorization.type names another")
+        found.notes.append(
+            "the variable holds the token alone, without the word Bearer; authorization.type names another"
+        )
     else:
         found.keys.setdefault("headers", {})[name] = {"ref": reference}
 

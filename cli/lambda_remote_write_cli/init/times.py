@@ -1,4 +1,4 @@
-"""Finds the times of a document. A number does not tell its unit, so that a format by size is a question for the user."""
+"""Finds the times of a document. A number does not tell its unit: a format by its size is a question for the user."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 from lambda_remote_write.config.timestamp import DATE_MS, UNIX_FORMATS, BadTimestamp, parse_format
 
-from .names import singular, snake
+from .names import singular, snake, words
 
-_TIME_WORDS = frozenset(
+_TIME_WORDS = words(
     "time timestamp ts date datetime dt at when since updated created modified last epoch started finished start end "
-    "begin expires reset seen changed observed measured until valid from to clock t day hour triggered published".split()
+    "begin expires reset seen changed observed measured until valid from to clock t day hour triggered published"
 )
 _SAMPLE_WORDS = ("timestamp", "time", "ts", "dt", "datetime", "date", "at", "t", "epoch", "clock", "currenttime")
 _WITHOUT_SECONDS = ("%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%d.%m.%Y %H:%M", "%Y/%m/%d %H:%M")
@@ -65,7 +65,23 @@ def names_time(key: str) -> bool:
 def names_sample_time(key: str) -> bool:
     """Whether a key sounds as the time of a measurement, not as that of another event."""
     plain = singular(snake(key)).replace("_", "")
-    return plain in _SAMPLE_WORDS or plain.endswith(("timestamp", "observedat", "measuredat", "readingtime"))
+    if any(word in plain for word in ("creat", "start", "boot", "birth", "begin", "deletion", "expir")):
+        return False
+    return plain in _SAMPLE_WORDS or plain.endswith(
+        (
+            "timestamp",
+            "observedat",
+            "measuredat",
+            "readingtime",
+            "unixtime",
+            "updatedat",
+            "lastupdated",
+            "lastupdate",
+            "lastchanged",
+            "lastcommunicationtime",
+            "communicationtime",
+        )
+    )
 
 
 def format_of(key: str, values: Sequence[Any], now_ms: int) -> TimeFormat | None:

@@ -15,7 +15,7 @@ _MAX_LINES, _MAX_DEPTH, _MAX_KEYS, _SAMPLE = 60, 6, 25, 60
 
 def tree(document: Any, now_ms: int, width: int = 100) -> list[str]:
     """Lines of at most `width` characters; a list shows its first element."""
-    lines = []
+    lines = list[str]()
     for line in _lines("", document, 0, now_ms):
         if len(lines) == _MAX_LINES:
             lines.append("…")
