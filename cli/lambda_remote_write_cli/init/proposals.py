@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -307,8 +307,10 @@ def _group(of: RecordSet, names: _Names, identity: list[_Label], history: _Histo
     records, why = _without_times(of, history, now_ms)
     notes += why
     metrics = list(_metrics(of, names, labels))
+    times = [one.at() for one in (history.column, history.end) if one] if history else []
+    used = {*labels.values(), *times, stamp.path if stamp else ""}
     for column in of.columns:
-        _account(column, labels, names.left_out, stamp, history, now_ms)
+        _account(column, used, names.left_out, now_ms)
     return Group(records, of.steps, labels, state_labels, metrics, stamp, tuple(notes), len(of.chains))
 
 
@@ -473,21 +475,12 @@ def _seconds(column: Column) -> str:
     return ""
 
 
-def _account(
-    column: Column,
-    labels: dict[str, str],
-    left_out: list[str],
-    stamp: Stamp | None,
-    history: _History | None,
-    now_ms: int,
-) -> None:
-    """Says what becomes of a column that is neither value nor label."""
+def _account(column: Column, used: Collection[str], left_out: list[str], now_ms: int) -> None:
+    """Says what becomes of a column that is neither value, label nor time of the samples; those are `used`."""
     at = column.at()
-    if column.kind in (Kind.NUMBER, Kind.STATE) or at in labels.values() or (stamp and stamp.path == at):
+    if column.kind in (Kind.NUMBER, Kind.STATE) or at in used:
         return
     if column.kind is Kind.TIME and column.time:
-        if history and column in (history.column, history.end):
-            return
         age = shown_age((now_ms - column.time.newest_ms) / 1000)
         left_out.append(
             f"{at}: a time ({column.time.format}, {age}); value_format: {column.time.format} sends it as value"
