@@ -67,7 +67,7 @@ def run(options: argparse.Namespace, dependencies: Dependencies) -> int:
         refuse(str(error), as_json=options.json)
         return NOT_DELIVERED
     except (Left, KeyboardInterrupt):
-        refuse("\nnothing was written", as_json=options.json)
+        refuse("stopped: nothing was written", as_json=options.json)
         return BAD
 
 
@@ -115,7 +115,9 @@ def _with_variables(dependencies: Dependencies, request: Request) -> Dependencie
     if not request.variables:
         return dependencies
     env_vars = {**dependencies.env_vars, **request.variables}
-    return Dependencies(env_vars, dependencies.now_ms, dependencies.session, dependencies.sleep)
+    return Dependencies(
+        env_vars, dependencies.now_ms, dependencies.session, dependencies.sleep, transport=dependencies.transport
+    )
 
 
 _NO_WORDS = ("api", "rest", "json", "data", "metrics", "index", "latest", "all", "list", "status", "query", "graphql")
@@ -158,7 +160,8 @@ def _json_config(session: Session) -> int:
     draft = _draft(session, proposal)
     _without_failing(session, draft)
     if not session.options.yes:
-        Questions(input, session.now_ms).ask(proposal)
+        with session.options.activity.paused():
+            Questions(input, session.now_ms).ask(proposal)
         if not proposal.metrics:
             raise BadUsage("no metric is left: nothing was written")
     return _finish(session, draft)

@@ -20,7 +20,7 @@ _SCOPES = words(
     "base region host hostname cluster site location city station symbol zone environment env tenant account project "
     "vhost namespace node server device serial cluster_name"
 )
-_WRAPPERS = words("metadata meta attributes attrs properties props tags labels info details status spec")
+_WRAPPERS = words("metadata metric meta attributes attrs properties props tags labels info details status spec")
 _GENERIC_KEYS = ("name", "title", "label", "key", "slug", "code", "abbr", "id", "uuid", "guid")
 _OLD_MS = 55 * 60_000  # AMP refuses what is older than an hour
 
@@ -223,7 +223,7 @@ def _index_label(of: RecordSet) -> list[_Label]:
 
 def _label(of: RecordSet, column: Column) -> _Label:
     container = of.last_word
-    key = column.key
+    key = column.key if column.key != "__name__" else "name"
     if len(column.words) > 1 and snake(key) in _GENERIC_KEYS and snake(column.words[-2]) not in _WRAPPERS:
         key = f"{singular(column.words[-2])}_{key}"
     if key in ("name", "title") and singular(container) not in ("job", "instance") and is_plural(container):

@@ -40,7 +40,8 @@ class Questions:
 
     def _group(self, group: Group) -> None:
         where = " → ".join(group.records) or "the document"
-        say(f"\n{where}: {group.count} record{'' if group.count == 1 else 's'}")
+        say("")
+        say(f"{where}: {group.count} record{'' if group.count == 1 else 's'}")
         for note in group.notes:
             say(f"  {note}")
         self._labels(group)

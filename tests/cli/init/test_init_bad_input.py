@@ -1,0 +1,89 @@
+"""What `pusher init` says when there is nothing to make a config of: each sentence says what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sandbox.server import Answer
+from tests.rig import init_command
+from tests.rig.command_line import pusher
+
+HTML = b"<!DOCTYPE html><html><head><title>Log in</title></head></html>"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (Answer(200, {"Content-Type": "text/html"}, HTML), "Was the request sent to a login page? Give credentials"),
+        (Answer.json([]), "the answer is an empty list: ask when it has records"),
+        (Answer.json({}), "the answer is an empty object: ask when it has records"),
+        (Answer(200, {}, b""), "the answer is empty (status 200)"),
+        (Answer(200, {}, bytes(range(256)) * 4), "this is binary data"),
+        (Answer(200, {}, b'{"a": [1, 2'), "Save the whole answer, or ask again"),
+        (Answer.json({"a": "x"}), "there is no number in the answer. Ask another path of the API"),
+        (Answer.json({"error": {"message": "quota exceeded"}}), 'It says "quota exceeded"'),
+        (Answer.json({"message": "log in first"}, 401), '"log in first". Log in with one of: --bearer-ref env:TOKEN'),
+        (Answer.json({}, 403), "--login URL --login-body"),
+        (Answer.json({"errors": [{"message": "units must be metric"}]}, 400), "units must be metric"),
+        (Answer(200, {"Content-Type": "application/json"}, b" " * 52_500_000), "Ask for less"),
+    ],
+    ids=["html", "empty list", "empty object", "no body", "binary", "cut", "no number", "error", "401", "403", "400",
+         "50 MB"],
+)  # fmt: skip
+def test_an_answer_without_anything_to_send(
+    answer: Answer, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with init_command.rig(tmp_path) as rig:
+        status, _ = init_command.init(tmp_path, rig.api.serve("/usage", answer), "--yes")
+
+    assert status == 1
+    assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_redirect_to_a_login_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with init_command.rig(tmp_path) as rig:
+        login = rig.api.serve("/login", Answer(200, {"Content-Type": "text/html"}, HTML))
+        url = rig.api.serve("/usage", Answer(302, {"Location": login}))
+        status, _ = init_command.init(tmp_path, url, "--yes")
+
+    assert status == 1
+    assert "Was the request sent to a login page?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("nowhere.json", "No such file or directory; a URL begins with http:// or https://"),
+        ("http://no.such.host.invalid/x", "the name does not resolve"),
+        ("http://169.254.169.254/latest", "gives out credentials"),
+    ],
+)
+def test_a_source_that_is_not_there(source: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, _ = init_command.init(tmp_path, source, "--yes")
+
+    assert status == 1
+    assert said in capsys.readouterr().err
+
+
+def test_no_terminal_needs_yes(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"a": 1}')
+    found = pusher("init", "a.json", cwd=tmp_path)
+
+    assert found.returncode == 2
+    assert "add --yes" in found.stderr
+    assert not (tmp_path / "pusher.yaml").exists()
+
+
+def test_a_config_is_not_overwritten_without_force(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"a": 1}')
+    (tmp_path / "pusher.yaml").write_text("mine")
+    refused = pusher("init", "a.json", "--yes", cwd=tmp_path)
+    forced = pusher("init", "a.json", "--yes", "--force", cwd=tmp_path)
+
+    assert refused.returncode == 2
+    assert "overwrite it with --force" in refused.stderr
+    assert forced.returncode == 0
+    assert "json_configs" in (tmp_path / "pusher.yaml").read_text()
