@@ -1,5 +1,4 @@
-"""`pusher init` in this process, against a folder of answers: a case is an answer, what a person expects of it, and what
-the answer's path and headers are."""
+"""`pusher init` in this process. A case is a folder: an answer, what a person expects of it, its path and headers."""
 
 from __future__ import annotations
 
@@ -83,7 +82,7 @@ def _plain(line: SampleLine) -> Series:
 def init(
     folder: Path, *words: str, env_vars: Mapping[str, str] | None = None, now_ms: int = NOW_MS
 ) -> tuple[int, Path]:
-    """Calls the command in a folder; the status, and the config that it was told to write."""
+    """Calls the command in a folder; the status, and where its config is."""
     parser = argparse.ArgumentParser()
     COMMAND.add_arguments(parser.add_argument)
     config = folder / "pusher.yaml"

@@ -153,7 +153,9 @@ def _classify_texts(column: Column, texts: Sequence[str]) -> None:
     ):
         column.kind, column.reading = Kind.NUMBER, found
     elif is_state or all(_STATE_TEXTS.fullmatch(text) for text in texts):
-        column.kind, column.states = Kind.STATE, tuple(dict.fromkeys(texts))
+        column.kind, column.states = Kind.STATE, tuple(filter(None, dict.fromkeys(texts)))
+        if not column.states:
+            column.kind = Kind.PROSE
         if len(column.states) > 12 or any(len(text) > 40 for text in texts):
             column.kind = Kind.LABEL if len(column.states) <= 12 else Kind.PROSE
     elif (

@@ -157,7 +157,7 @@ def _identity(of: RecordSet, identities: dict[int, list[_Label]]) -> tuple[_Hist
 
 
 def _outer_rows(of: RecordSet, identities: dict[int, list[_Label]]) -> list[tuple[Any, ...]]:
-    """By record, the places of the records around it: those are told apart by labels of their own."""
+    """By record, the places of the records around it: labels of their own tell those apart."""
     del identities
     return [keys[1:] for keys in of.keys] if of.parent else [() for _ in of.keys]
 
@@ -182,12 +182,14 @@ def _chosen(of: RecordSet, rows: list[tuple[Any, ...]]) -> tuple[list[Column], l
 
 
 def _may_name(column: Column) -> bool:
+    if any(isinstance(value, list | dict) for value in column.given):
+        return False
     return column.kind in (Kind.LABEL, Kind.IDENTIFIER) or (column.kind is Kind.PROSE and column.names_record)
 
 
 def _rank(column: Column) -> tuple[int, int]:
     is_text, plain = column.kind is not Kind.IDENTIFIER, snake(column.key)
-    is_here = len(column.words) == 1 or snake(column.words[-2]) in _WRAPPERS
+    is_here = len(column.words) < 2 or snake(column.words[-2]) in _WRAPPERS
     if plain in _GENERIC_KEYS and is_here and (is_text or plain == "id"):
         return (0 if is_text else 2), _GENERIC_KEYS.index(plain)
     is_name = column.names_record and not plain.endswith("_id") and is_text

@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .columns import HERE, Column, Kind, classified, is_number
@@ -37,7 +37,7 @@ class RecordSet:
     parent: RecordSet | None = None
     columns: list[Column] = field(default_factory=list)
     is_list: bool = False
-    is_one: bool = False  # a filter that finds one record, which needs no label to be told apart
+    is_one: bool = False  # a filter that finds one record, which needs no label beside it
     key_label: str = ""
     notes: list[str] = field(default_factory=list)
 
@@ -92,8 +92,8 @@ class Finder:
             self._add(root)
         else:
             self._value(root, here, [document])
-        if root.columns and root not in self.sets:
-            self.sets.insert(0, root)
+        if root.columns and root not in self.sets:  # of a list that is one record
+            self.sets.insert(0, replace(root, steps=("[@]",), names=((),), keyed=(False,)))
 
     # --- Walking ------------------------------------------------------------------------------------------------------
 
@@ -193,7 +193,7 @@ class Finder:
             self._rows(of, at, values, elements)
         elif kinds <= {int, float} and kinds != {bool}:
             self._numbers(of, at, values, longest)
-        elif longest > 1 and kinds <= {str} and not all(map(is_number, elements)):
+        elif longest > 1 and kinds <= {str} and not all(map(is_number, filter(None, elements))):
             self._texts(of, at, values)
         elif longest <= 8 and not kinds & {dict, list}:
             for index in range(longest):
@@ -216,11 +216,11 @@ class Finder:
                 child.is_one = len(members) == 1
 
     def _rows(self, of: RecordSet, at: Seen, values: list[Any], rows: Sequence[list[Any]]) -> None:
-        has_header = len(values) == 1 and len(rows) > 1 and _is_header(rows[0], rows[1:])
+        has_header = len(values) == 1 and len(rows) > 1 and None not in rows and _is_header(rows[0], rows[1:])
         if has_header:
             first, rest = at.at(0).expression, f"{HERE if at.expression == f'{HERE}@' else at.expression}[1:]"
             self._child(of, at, f"rows({first}, {rest})", values, lambda value: _of_rows(value[0], value[1:]))
-        elif all(not isinstance(cell, list | dict) for row in rows for cell in row):
+        elif all(not isinstance(cell, list | dict) for row in rows if row for cell in row):
             self._child(of, at, self._step(at, ""), values, list)
         else:
             self.left_out.append(f"{_shown(at)}: lists in lists")

@@ -1,4 +1,4 @@
-"""`pusher init --yes` on answers of every shape: a config that loads and plans, with labels that a person would choose."""
+"""`pusher init --yes` on answers of every shape: a config that loads and plans, with labels that people choose."""
 
 from __future__ import annotations
 

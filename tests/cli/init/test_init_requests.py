@@ -11,7 +11,7 @@ from lambda_remote_write_cli.command import BadUsage
 from sandbox.server import Answer, Request
 from tests.rig import init_command
 
-SECRET = "s3cr3t-Value"  # noqa: S105
+SECRET = "s3cr3t-Value"
 BASIC = base64.b64encode(f"me:{SECRET}".encode()).decode()
 
 
@@ -20,8 +20,8 @@ BASIC = base64.b64encode(f"me:{SECRET}".encode()).decode()
     [
         (["--header", f"X-Api-Key: {SECRET}"], 'headers: {X-Api-Key: {ref: "env:USAGE_X_API_KEY"}}'),
         (["--header", f"Authorization: Bearer {SECRET}"], 'authorization: {credentials_ref: "env:USAGE_TOKEN"}'),
-        (["--header", f"Authorization: Token {SECRET}"], 'authorization: {type: Token, credentials_ref: "env:USAGE_TOKEN"}'),
-        (["--header", f"Authorization: Basic {BASIC}"], 'basic_auth: {username: me, password_ref: "env:USAGE_PASSWORD"}'),
+        (["--header", f"Authorization: Token {SECRET}"], '{type: Token, credentials_ref: "env:USAGE_TOKEN"}'),
+        (["--header", f"Authorization: Basic {BASIC}"], '{username: me, password_ref: "env:USAGE_PASSWORD"}'),
         (["--bearer-ref", SECRET], 'authorization: {credentials_ref: "env:USAGE_TOKEN"}'),
         (["--header-ref", f"X-Key={SECRET}"], 'headers: {X-Key: {ref: "env:USAGE_X_KEY"}}'),
         (["--query-ref", f"appid={SECRET}"], 'query: {appid: {ref: "env:USAGE_APPID"}}'),
