@@ -113,9 +113,9 @@ def recorded_series(config: Path) -> set[Series]:
     return {_plain(parse_line(line.replace("''", "'"))) for line in lines}
 
 
-def questioned(document: Any, answers: Sequence[str]) -> tuple[Proposal, list[str]]:
+def questioned(document: Any, answers: Sequence[str], prefix: str = "servers") -> tuple[Proposal, list[str]]:
     """A proposal after these answers, and the prompts. More questions than answers end them."""
-    proposal = propose(Finder(document, "servers", NOW_MS), "servers", NOW_MS)
+    proposal = propose(Finder(document, "", NOW_MS), prefix, NOW_MS)
     left, prompts = list(answers), list[str]()
 
     def read(prompt: str) -> str:

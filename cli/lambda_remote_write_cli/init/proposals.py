@@ -21,6 +21,7 @@ _SCOPES = words(
     "vhost namespace node server device serial cluster_name"
 )
 _WRAPPERS = words("metadata metric meta attributes attrs properties props tags labels info details status spec")
+_READABLE = re.compile(r"(?=.*[._ -])(?!.*[0-9a-f]{8}).*[A-Za-z]{4}")
 _GENERIC_KEYS = ("name", "title", "label", "key", "slug", "code", "abbr", "id", "uuid", "guid")
 _OLD_MS = 55 * 60_000  # AMP refuses what is older than an hour
 
@@ -230,6 +231,8 @@ def _label(of: RecordSet, column: Column) -> _Label:
         key = f"{singular(column.words[-2])}_{key}"
     if key in ("name", "title") and singular(container) not in ("job", "instance") and is_plural(container):
         key = singular(container) if not is_generic(container) else key
+    if key.endswith("_id") and all(isinstance(one, str) and _READABLE.search(one) for one in column.given):
+        key = key.removesuffix("_id")  # sensor.kitchen is the name of an entity, not its number
     return _Label(label_name(key or "value"), column.expression, tuple(column.values))
 
 

@@ -13,7 +13,6 @@ from tests.rig.init_command import WORKSPACE, Case, cases
 OTHER_LABELS = {  # what a person knows, and no answer says
     "chained": "the request for each record is a config of its own",
     "columnar": "that dims[0] is a host",
-    "ha-states": "that entity_id is called entity",
     "index-label": "that the places are phases",
     "sigv4-source": "that Keys[0] is a service",
 }
@@ -37,3 +36,16 @@ def test_a_config_of_any_answer_loads_plans_and_leaves_questions_open(case: Case
 
 def test_most_of_the_answers_give_the_series_that_people_expect() -> None:
     assert len(cases()) - len(OTHER_LABELS) >= 40
+
+
+def test_a_written_config_pushes(tmp_path: Path) -> None:
+    """With a receiver in the place of the workspace; the samples arrive under the names that init showed."""
+    with init_command.rig(tmp_path) as rig:
+        _, config = init_command.init(tmp_path, Case("usage").serve(rig), "--yes")
+        report = rig.app_of(config.read_text(encoding="utf-8")).handle({}, None)
+
+        assert report["ok"]
+        assert rig.lines("usage_api_request_count") == [
+            f'usage_api_request_count{{projectCode="{code}"}} {value} @{init_command.NOW_MS}'
+            for code, value in (("4", 3015), ("5", 17470))
+        ]
