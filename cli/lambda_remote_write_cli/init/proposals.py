@@ -99,7 +99,7 @@ def propose(finder: Finder, prefix: str, now_ms: int) -> Proposal:
     found, identities, taken = Proposal(left_out=list(finder.left_out)), dict[int, list[_Label]](), set[str]()
     for one in finder.sets:
         names = _Names(one, prefix, taken)
-        history, own = _identity(one, identities)
+        history, own = _identity(one)
         identities[id(one)] = own
         group = _group(one, names, [*_outer(one, identities), *own], history, now_ms)
         found.left_out += names.left_out
@@ -134,12 +134,12 @@ class _History:
     end: Column | None = None
 
 
-def _identity(of: RecordSet, identities: dict[int, list[_Label]]) -> tuple[_History | None, list[_Label]]:
+def _identity(of: RecordSet) -> tuple[_History | None, list[_Label]]:
     """The labels that tell the records apart, and the time that does where no label can."""
     keys = _key_labels(of)
     if len(of.chains) < 2 and (of.is_one or not of.steps):
         return None, keys
-    rows = _outer_rows(of, identities)
+    rows = _outer_rows(of)
     rows = [(*row, *(label.values[at] for label in keys)) for at, row in enumerate(rows)]
     chosen, rows = _chosen(of, rows)
     labels = [*keys, *(_label(of, column) for column in chosen)]
@@ -157,9 +157,8 @@ def _identity(of: RecordSet, identities: dict[int, list[_Label]]) -> tuple[_Hist
     return None, labels
 
 
-def _outer_rows(of: RecordSet, identities: dict[int, list[_Label]]) -> list[tuple[Any, ...]]:
+def _outer_rows(of: RecordSet) -> list[tuple[Any, ...]]:
     """By record, the places of the records around it: labels of their own tell those apart."""
-    del identities
     return [keys[1:] for keys in of.keys] if of.parent else [() for _ in of.keys]
 
 
@@ -427,11 +426,6 @@ def _without_times(of: RecordSet, history: _History | None, now_ms: int) -> tupl
             f"the records whose {column.key} and {history.end.key} hold now: no timestamp is needed"
         ]
     if time.newest_ms > now_ms + 600_000 and begun:
-        step = (
-            f"{filterable}[?{begun} <= now()] | [-1:]"
-            if last.endswith(")")
-            else f"({filterable}[?{begun} <= now()])[-1:]"
-        )
         step = f"{filterable}[?{begun} <= now()] | [-1:]"
         return (*before, step), [f"the list goes on into the future: the last record whose {column.key} has come"]
     rows = _rows_by_parent(of, column)
