@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import sys
 import tracemalloc
 import zlib
 from collections.abc import Iterator
 
 import pytest
-from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +24,11 @@ from lambda_remote_write.http.content_coding import (
 from sandbox.server import Answer
 from tests.rig.json_source import NOW_MS, Rig, error
 from tests.rig.tables import table
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 METRIC = "{name: m, value: v}"
 SEVEN = b'{"v":' + b" " * 600_000 + b"7}"
