@@ -152,7 +152,9 @@ clean: ## removes build output, keeps the environment
 
 # arm64, x86_64, or host (this machine and its Python, for `make invoke`).
 ARCH ?= arm64
-export ARCH
+# Of the Python that Lambda runs, 3.13 or 3.14; for `host`, of the Python that builds.
+PYTHON_VERSION ?= 3.13
+export ARCH PYTHON_VERSION
 BUILD_PYTHON ?= $(if $(wildcard $(PY)),$(PY),$(PYTHON))
 MAX_ARTEFACT_BYTES := 20000000
 
@@ -160,30 +162,38 @@ MAX_ARTEFACT_BYTES := 20000000
 GLIBC_TAGS := manylinux_2_34 manylinux_2_31 manylinux_2_28 manylinux_2_27 manylinux_2_24 manylinux_2_17 manylinux2014
 MACHINE_arm64 := aarch64
 MACHINE_x86_64 := x86_64
-PIP_TAGS = --implementation cp --python-version 3.13 $(foreach tag,$(GLIBC_TAGS),--platform $(tag)_$(MACHINE_$(ARCH)))
+PIP_TAGS = --implementation cp --python-version $(PYTHON_VERSION) $(foreach tag,$(GLIBC_TAGS),--platform $(tag)_$(MACHINE_$(ARCH)))
 
 ifeq ($(filter $(ARCH),arm64 x86_64 host),)
   $(error ARCH is arm64, x86_64 or host, not "$(ARCH)")
 endif
+ifeq ($(filter $(PYTHON_VERSION),3.13 3.14),)
+  $(error PYTHON_VERSION is 3.13 or 3.14, not "$(PYTHON_VERSION)")
+endif
 
 ENGINE_FILES := $(shell find functions/lambda_remote_write -type f ! -path '*/__pycache__/*')
 
-build: $(VENV)/.dev ## builds the artefact in .aws-sam/build (ARCH=x86_64 for the other processor)
-	$(SAM) build --parameter-overrides Architecture=$(ARCH)
+# What the template must know of the artefact.
+BUILT_FOR := Architecture=$(ARCH) Runtime=python$(PYTHON_VERSION)
+
+build: $(VENV)/.dev ## builds the artefact in .aws-sam/build (ARCH=x86_64, PYTHON_VERSION=3.14)
+	$(SAM) build --parameter-overrides $(BUILT_FOR)
 
 deploy: build ## deploys to AWS after you confirm the changes (STACK=… PARAMETERS="Interval=5m …", others stay)
-	$(SAM) deploy $(if $(STACK),--stack-name $(STACK)) --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
+	$(SAM) deploy $(if $(STACK),--stack-name $(STACK)) --parameter-overrides $(BUILT_FOR) $(PARAMETERS)
 
 RECORD_TYPES := SRV A AAAA MX NS CNAME DNAME SOA PTR TXT OPT TSIG TKEY HTTPS SVCB
 
 # SAM gives every makefile function a build of its own; PACKAGES is the part they share.
-PACKAGES := build/packages-$(ARCH)
+PACKAGES := build/packages-$(ARCH)-$(PYTHON_VERSION)
 
 # pip asks the Python that runs it what markers mean, also when it installs for another one: on Python 3.14 it would
-# leave out what 3.13 needs, on macOS what Linux needs. All that is locked is for the runtime, so markers go.
+# leave out what 3.13 needs, on macOS what Linux needs. So what 3.14 has in its standard library goes for 3.14, and
+# then all markers go: all that is left is for the runtime.
+UNLESS_3.14 := "/; python_full_version < '3.14'/,/[^\\]$$/d"
 $(PACKAGES).txt: functions/requirements.txt Makefile
 	@mkdir -p $(@D)
-	@sed $(if $(filter host,$(ARCH)),'','s/ *;[^\\]*/ /') functions/requirements.txt > $@.new
+	@sed $(if $(filter host,$(ARCH)),'',$(if $(filter 3.14,$(PYTHON_VERSION)),-e $(UNLESS_3.14)) -e 's/ *;[^\\]*/ /') functions/requirements.txt > $@.new
 	@mv $@.new $@
 
 # Of what is installed Lambda never needs the scripts in bin/, the type stubs, pip's lists of files, Powertools' HTTP
@@ -219,7 +229,7 @@ $(PACKAGES): $(PACKAGES).txt
 # What a schedule never imports, or only once, or to explain a failure, gets none.
 EXPLAINS := aws/(iam|refusal)|config/expression_trace|http/(body_kind|error_body)|json_api/failed_metric|remote_write/explain
 NEVER_IMPORTED := powertools/utilities/|/dns/|/google/|/backports/|lambda_remote_write/(backfill/|(plan|push_samples|spool_inspect|$(EXPLAINS))[.]py)|urllib3/(contrib|http2)/|idna/uts46data|tzdata
-RUNTIME_PYTHON := $(if $(filter host,$(ARCH)),$(BUILD_PYTHON),python3.13)
+RUNTIME_PYTHON := $(if $(filter host,$(ARCH)),$(BUILD_PYTHON),python$(PYTHON_VERSION))
 
 # `sam build --parallel` and `sam sync` run both rules at once: one waits until the other has left. The lock ends with
 # the make that holds it, however that ends.

@@ -40,6 +40,7 @@ PEERS = {
     "json_exporter": ("json_exporter",),
     "browser": ("chromium", "google-chrome"),
     "jq": ("jq",), "zsh": ("zsh",), "fish": ("fish",),
+    "python3.14": ("python3.14",),
 }  # fmt: skip
 OPTIONAL = {"json_exporter": "is built with go by .ci/peers"}  # where a machine cannot, tests are skipped in CI too
 MARKED = {"peer": "peer", "built": "slow", "host_artefact": "slow"}  # a fixture, and what its tests are

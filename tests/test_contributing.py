@@ -24,7 +24,7 @@ def test_the_workflow_runs_what_a_checkout_runs() -> None:
     (job,) = WORKFLOW["jobs"].values()
     assert ".ci/run" in [step.get("run") for step in job["steps"]]
     assert os.access(ROOT / ".ci/run", os.X_OK)
-    assert job["strategy"]["matrix"]["python"] == ["3.11", "3.13"]
+    assert job["strategy"]["matrix"]["python"] == ["3.11", "3.13", "3.14"]
 
 
 def test_the_workflow_may_only_read_and_runs_actions_that_cannot_change() -> None:

@@ -71,7 +71,7 @@ def test_json_exporter_may_be_missing(go: str, said: str, tmp_path: Path) -> Non
     source = tmp_path / "cache" / "github.com" / "prometheus-community" / "json_exporter@v0.7.0"
     for folder in (binaries, tools, source / "examples", source / "test"):
         folder.mkdir(parents=True)
-    scripts = {"prometheus": binaries, "prometheus-node-exporter": binaries, "go": tools}
+    scripts = {"prometheus": binaries, "prometheus-node-exporter": binaries, "python3.14": binaries, "go": tools}
     for name, folder in scripts.items():
         (folder / name).write_text(f"#!/bin/sh\n{go}\n")
         (folder / name).chmod(0o755)
@@ -106,9 +106,13 @@ def test_what_the_system_lacks_comes_with_its_libraries(outcome: str, tmp_path: 
     """Unpacked beside the other peers; each one's start says where its libraries are."""
     peer("apt-get")
     binaries, tools, package = tmp_path / "peers" / "usr" / "bin", tmp_path / "tools", tmp_path / "package"
-    scripts = {binaries / name: "" for name in ("prometheus", "prometheus-node-exporter", "json_exporter")} | {
+    scripts = {
+        binaries / name: "" for name in ("prometheus", "prometheus-node-exporter", "python3.14", "json_exporter")
+    } | {
         tools / "apt-get": APT[outcome].replace("DEB", str(tmp_path / "both.deb")),
         **{package / "usr" / "lib" / path: "" for path in LIBRARIES},
+        # What Python 3.14 brings is for it alone.
+        **{tmp_path / "peers" / "python3.14" / "usr" / "lib" / path: "" for path in LIBRARIES},
         **{package / path: f'echo {name} "$LD_LIBRARY_PATH" "$@"' for name, path in WHERE.items()},
     }
     for path, text in scripts.items():

@@ -165,33 +165,48 @@ def requirements_in(lock: Path) -> dict[str, Requirement]:
     return by_name
 
 
-def packages_for(arch: str, folder: Path) -> Path:
-    """What pip is given for an architecture."""
+def packages_for(arch: str, folder: Path, runtime: str = "3.13") -> Path:
+    """What pip is given for an architecture and a version of Python."""
     packages = folder / "packages.txt"
-    made = make(str(packages), ARCH=arch, variables=[f"PACKAGES={folder / 'packages'}"])
+    made = make(str(packages), ARCH=arch, PYTHON_VERSION=runtime, variables=[f"PACKAGES={folder / 'packages'}"])
     assert made.returncode == 0, made.stderr
     return packages
 
 
+RUNTIMES = ["3.13", "3.14"]
+
+
+def needed_on(runtime: str, machine: str) -> set[str]:
+    """The locked packages that Lambda's Python needs."""
+    there_ = there(runtime, "linux", machine)
+    return {name for name, one in requirements_in(LOCKED).items() if one.marker is None or one.marker.evaluate(there_)}
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("arch", ["arm64", "x86_64"])
 @pytest.mark.parametrize(("python", "system"), PYTHONS)
-def test_whatever_python_builds_gets_all_that_is_locked(tmp_path: Path, arch: str, python: str, system: str) -> None:
+def test_whatever_python_builds_gets_all_that_the_runtime_needs(
+    tmp_path: Path, arch: str, python: str, system: str, runtime: str
+) -> None:
     """pip evaluates markers for the Python that runs it, whatever --python-version and --platform say: on 3.14
-    `backports-zstd ; python_full_version < '3.14'` is left out."""
-    packages = packages_for(arch, tmp_path)
-    given, locked = requirements_in(packages), requirements_in(LOCKED)
+    `backports-zstd ; python_full_version < '3.14'` is left out, also for 3.13."""
+    packages = packages_for(arch, tmp_path, runtime)
+    given = requirements_in(packages)
     builder = there(python, system, "arm64" if system == "darwin" else "x86_64")
     taken = {name for name, one in given.items() if one.marker is None or one.marker.evaluate(builder)}
-    assert taken == set(locked)
-    given_hashes, hashes = (re.findall(r"--hash=sha256:\w+", file.read_text()) for file in (packages, LOCKED))
-    assert given_hashes == hashes
+    assert taken == needed_on(runtime, {"arm64": "aarch64"}.get(arch, arch))
+    assert hashes_of(packages) == {name: hashes for name, hashes in hashes_of(LOCKED).items() if name in taken}
 
 
-@pytest.mark.parametrize("machine", ["aarch64", "x86_64"])
-def test_all_that_is_locked_is_for_the_runtime(machine: str) -> None:
-    runtime = there("3.13", "linux", machine)
-    for name, one in requirements_in(LOCKED).items():
-        assert one.marker is None or one.marker.evaluate(runtime), name
+def hashes_of(lock: Path) -> dict[str, list[str]]:
+    entries = re.findall(r"^([a-z0-9-]+)\b.*\n((?:    --hash=\S+.*\n)+)", lock.read_text(), re.MULTILINE)
+    return {name: re.findall(r"--hash=\S+", hashes) for name, hashes in entries}
+
+
+def test_only_what_the_standard_library_has_is_left_out() -> None:
+    for machine in ("aarch64", "x86_64"):
+        assert needed_on("3.13", machine) == set(requirements_in(LOCKED))
+        assert set(requirements_in(LOCKED)) - needed_on("3.14", machine) == {"backports-zstd"}
 
 
 def test_the_host_gets_what_its_own_python_needs(tmp_path: Path) -> None:
@@ -264,13 +279,29 @@ def test_make_deploy_goes_where_the_aws_command_line_would(
 def test_make_deploy_goes_to_the_stack_that_a_runbooks_shell_has_named(given: dict[str, str], used: str) -> None:
     result = make("--old-file=build", "--dry-run", "deploy", variables=["SAM=sam"], **given)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.split() == f"sam deploy {used} --parameter-overrides Architecture=arm64".split()
+    built_for = "Architecture=arm64 Runtime=python3.13"
+    assert result.stdout.split() == f"sam deploy {used} --parameter-overrides {built_for}".split()
 
 
 def test_an_unknown_machine_is_refused() -> None:
     result = make("--dry-run", "build-PusherFunction", ARCH="riscv")
     assert result.returncode != 0
     assert 'ARCH is arm64, x86_64 or host, not "riscv"' in result.stderr
+
+
+def test_an_unknown_version_of_python_is_refused() -> None:
+    result = make("--dry-run", "build-PusherFunction", PYTHON_VERSION="3.15")
+    assert result.returncode != 0
+    assert 'PYTHON_VERSION is 3.13 or 3.14, not "3.15"' in result.stderr
+
+
+def test_the_template_and_the_makefile_know_the_same_versions_of_python() -> None:
+    runtime = load_template()["Parameters"]["Runtime"]
+    (allowed,) = re.findall(r"ifeq \(\$\(filter \$\(PYTHON_VERSION\),([^)]+)\),\)", (ROOT / "Makefile").read_text())
+    assert runtime["AllowedValues"] == [f"python{version}" for version in allowed.split()]
+    assert make("--dry-run", "--old-file=build", "deploy", variables=["SAM=sam"], PYTHON_VERSION="3.14").stdout.split()[
+        -1
+    ] == ("Runtime=python3.14")
 
 
 def test_help_names_every_target_with_a_purpose() -> None:

@@ -77,6 +77,7 @@ def test_only_the_entry_point_size_and_log_differ(stack_of: StackOf) -> None:
         assert function["Architectures"] == ["arm64"]
         assert tags_of(function).items() >= TAGS.items()
     assert stack_of(Architecture="x86_64")["PusherFunction"]["Architectures"] == ["x86_64"]
+    assert stack_of(Runtime="python3.14")["PusherFunction"]["Runtime"] == "python3.14"
 
 
 def test_concurrency_is_reserved_only_when_asked_for_and_for_the_pusher_alone(stack_of: StackOf) -> None:
