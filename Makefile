@@ -8,7 +8,7 @@ endif
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help setup demo unit test coverage build invoke deploy bench faults cost dashboards grafana proto rules docs
-.PHONY: screenshot lock lint types check clean
+.PHONY: screenshot lock lint types check clean release
 .PHONY: build-PusherFunction build-OperatorFunction artefact
 
 PYTHON ?= python3
@@ -146,7 +146,7 @@ lock: | $(PY) ## pins the requirements again (LOCK_ARGS=--upgrade for newer ones
 
 clean: ## removes build output, keeps the environment
 	rm -rf build .aws-sam .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	find functions cli dashboards generate sandbox tests bench -name __pycache__ -prune -exec rm -rf {} +
+	find functions cli dashboards generate release sandbox tests bench -name __pycache__ -prune -exec rm -rf {} +
 
 # --- The artefact ------------------------------------------------------------------------------------------------------
 
@@ -181,6 +181,10 @@ build: $(VENV)/.dev ## builds the artefact in .aws-sam/build (ARCH=x86_64, PYTHO
 
 deploy: build ## deploys to AWS after you confirm the changes (STACK=… PARAMETERS="Interval=5m …", others stay)
 	$(SAM) deploy $(if $(STACK),--stack-name $(STACK)) --parameter-overrides $(BUILT_FOR) $(PARAMETERS)
+
+# The two variables reach nothing but this command; SIGNING_KEY is the path of a key of OpenSSH.
+release: $(VENV)/.dev ## builds, signs and tags a release (SIGNING_KEY=…, or DRY_RUN=1 to look at it)
+	@$(PY) -m release $(if $(SIGNING_KEY),--signing-key "$(SIGNING_KEY)") $(if $(DRY_RUN),--dry-run)
 
 RECORD_TYPES := SRV A AAAA MX NS CNAME DNAME SOA PTR TXT OPT TSIG TKEY HTTPS SVCB
 
@@ -231,6 +235,10 @@ EXPLAINS := aws/(iam|refusal)|config/expression_trace|http/(body_kind|error_body
 NEVER_IMPORTED := powertools/utilities/|/dns/|/google/|/backports/|lambda_remote_write/(backfill/|(plan|push_samples|spool_inspect|$(EXPLAINS))[.]py)|urllib3/(contrib|http2)/|idna/uts46data|tzdata
 RUNTIME_PYTHON := $(if $(filter host,$(ARCH)),$(BUILD_PYTHON),python$(PYTHON_VERSION))
 
+# Several processes make the same bytecode but for marks of what they share in memory, so a release takes one. The file
+# names within are those that Lambda has, whatever folder it is built in.
+COMPILE_JOBS ?= 0
+
 # `sam build --parallel` and `sam sync` run both rules at once: one waits until the other has left. The lock ends with
 # the make that holds it, however that ends.
 ALONE = $(BUILD_PYTHON) -c 'import fcntl, os, sys; \
@@ -249,7 +257,7 @@ artefact: $(PACKAGES)
 	@cp -R $(PACKAGES)/. functions/lambda_remote_write "$(ARTIFACTS_DIR)/"
 	@find "$(ARTIFACTS_DIR)" \( -name __pycache__ -o -name '*.pyi' \) -prune -exec rm -rf {} +
 	@if $(RUNTIME_PYTHON) -c "" 2>/dev/null; then \
-	  $(RUNTIME_PYTHON) -m compileall -q -j 0 --invalidation-mode unchecked-hash -x '$(NEVER_IMPORTED)' "$(ARTIFACTS_DIR)"; fi
+	  $(RUNTIME_PYTHON) -m compileall -q -j $(COMPILE_JOBS) -s "$(ARTIFACTS_DIR)" -p /var/task --invalidation-mode unchecked-hash -x '$(NEVER_IMPORTED)' "$(ARTIFACTS_DIR)"; fi
 	@find "$(ARTIFACTS_DIR)" -type f -exec cat {} + | wc -c | awk '{ \
 	  printf "artefact for $(ARCH): %.1f MB of at most %.0f MB\n", $$1 / 1e6, $(MAX_ARTEFACT_BYTES) / 1e6; \
 	  exit $$1 > $(MAX_ARTEFACT_BYTES) }'

@@ -54,11 +54,12 @@ def load_template(path: Path = TEMPLATE) -> dict[str, Any]:
     return template
 
 
-def translate(template: dict[str, Any]) -> dict[str, Any]:
-    """What SAM makes of it, with the tools that `sam deploy` uses."""
+def translate(template: dict[str, Any], *, uploaded: bool = True) -> dict[str, Any]:
+    """What SAM makes of it, with the tools that `sam deploy` uses, after the code was uploaded."""
     template = copy.deepcopy(template)
-    template["Globals"]["Function"]["CodeUri"] = "s3://artefacts/pusher.zip"  # as after the upload
-    template["Resources"]["BackfillStateMachine"]["Properties"]["DefinitionUri"] = "s3://artefacts/backfill.json"
+    if uploaded:
+        template["Globals"]["Function"]["CodeUri"] = "s3://artefacts/pusher.zip"
+        template["Resources"]["BackfillStateMachine"]["Properties"]["DefinitionUri"] = "s3://artefacts/backfill.json"
     parameters = {name: given.get("Default", "") for name, given in template["Parameters"].items()}
     translator = Translator({}, Parser(), boto_session=boto3.Session(region_name=REGION))
     result: dict[str, Any] = translator.translate(template, parameters)

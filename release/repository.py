@@ -1,0 +1,44 @@
+"""The git repository of the checkout."""
+
+from __future__ import annotations
+
+import io
+import subprocess  # nosec B404 - git is a program
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """Raises CalledProcessError when git fails."""
+
+    root: Path
+
+    def changed(self) -> list[str]:
+        """The files that differ from the last commit, or are not in it."""
+        return [line[3:] for line in self._git("status", "--porcelain").decode().splitlines()]
+
+    def has_tag(self, tag: str) -> bool:
+        return bool(self._git("tag", "--list", tag).strip())
+
+    def is_head(self, tag: str) -> bool:
+        """Whether this existing tag names the commit that is checked out."""
+        return self._git("rev-parse", f"{tag}^{{commit}}") == self._git("rev-parse", "HEAD")
+
+    def export(self, folder: Path) -> None:
+        """Writes the files of the last commit, with modes that do not depend on this machine."""
+        with tarfile.open(fileobj=io.BytesIO(self._git("archive", "HEAD"))) as archive:
+            archive.extractall(folder, filter="data")
+        for path in folder.rglob("*"):
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+
+    def commit(self, message: str, *files: str) -> None:
+        self._git("commit", "--quiet", "--message", message, "--", *files)
+
+    def tag(self, tag: str, message: str) -> None:
+        """Makes an annotated tag of the last commit."""
+        self._git("tag", "--annotate", tag, "--message", message)
+
+    def _git(self, *arguments: str) -> bytes:
+        return subprocess.run(["git", *arguments], cwd=self.root, check=True, stdout=subprocess.PIPE).stdout  # nosec B603 B607  # noqa: S603, S607
