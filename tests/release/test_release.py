@@ -181,7 +181,6 @@ def test_the_packaged_template_finds_the_files(files: Path) -> None:
         "ArtefactPrefix": "pusher/",
         "Architecture": ARCH,
         "Runtime": "python3.14",
-        "Backfill": "read",
     }
     template["Parameters"]["ArtefactBucket"]["Default"] = ""  # the rig wants one
     stack = Stack(template, translate(template, uploaded=False), Backfill="yes", **given)
