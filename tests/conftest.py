@@ -41,8 +41,12 @@ PEERS = {
     "browser": ("chromium", "google-chrome"),
     "jq": ("jq",), "zsh": ("zsh",), "fish": ("fish",),
     "python3.14": ("python3.14",),
+    "terraform": ("terraform",),
 }  # fmt: skip
-OPTIONAL = {"json_exporter": "is built with go by .ci/peers"}  # where a machine cannot, tests are skipped in CI too
+OPTIONAL = {
+    "json_exporter": "is built with go by .ci/peers",
+    "terraform": "has no package of Debian's",
+}  # where a machine cannot, tests are skipped in CI too
 MARKED = {"peer": "peer", "built": "slow", "host_artefact": "slow"}  # a fixture, and what its tests are
 PATH = os.environ["PATH"]
 STUBS = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
