@@ -8,7 +8,7 @@ endif
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help setup demo unit test coverage build invoke deploy bench faults cost dashboards grafana proto rules docs
-.PHONY: screenshot lock lint types check clean release
+.PHONY: screenshot lock lint types check clean release scan
 .PHONY: build-PusherFunction build-OperatorFunction artefact
 
 PYTHON ?= python3
@@ -88,6 +88,9 @@ lint: $(VENV)/.dev
 	$(VENV)/bin/ruff format --check
 	$(WITH_SOURCES) $(VENV)/bin/lint-imports
 
+scan: $(VENV)/.dev ## looks for unsafe code and settings with bandit and checkov
+	@.ci/scan
+
 types: $(VENV)/.dev
 	$(VENV)/bin/mypy
 
@@ -142,6 +145,7 @@ lock: | $(PY) ## pins the requirements again (LOCK_ARGS=--upgrade for newer ones
 	$(LOCK) $(LOCK_ARGS) functions/requirements.in -o functions/requirements.txt
 	$(LOCK) $(LOCK_ARGS) requirements/dev.in -o requirements/dev.txt
 	$(LOCK) $(LOCK_ARGS) -c requirements/dev.txt requirements/run.in -o requirements/run.txt
+	$(LOCK) $(LOCK_ARGS) requirements/checkov.in -o requirements/checkov.txt
 	@rm -rf build/uv
 
 clean: ## removes build output, keeps the environment

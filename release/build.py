@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess  # nosec B404 - make and pip are programs
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -106,7 +106,7 @@ def _write_sboms(packages: Mapping[str, list[Package]], release: Release, folder
 def _run(command: list[str], cwd: Path, variables: Mapping[str, str]) -> None:
     """Without the variables of the make that runs this, which the make within would take for its own."""
     mine = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "ARTIFACTS"))}
-    done = subprocess.run(  # nosec B603  # noqa: S603
+    done = subprocess.run(  # noqa: S603
         command, cwd=cwd, env=mine | dict(variables), stderr=subprocess.STDOUT, stdout=subprocess.PIPE, check=False
     )
     if done.returncode:

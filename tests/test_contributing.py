@@ -57,3 +57,15 @@ def test_hooks_run_the_pinned_tools() -> None:
     for hook in repo["hooks"]:
         tool, *words = hook["entry"].split()
         assert (tool == "make" and words[0] in targets()) or tool.startswith(".venv/bin/"), hook
+
+
+@pytest.mark.parametrize(("file", "check"), [(".checkov.yaml", r"  - CKV_"), ("pyproject.toml", r'  "B\d+",')])
+def test_what_a_scan_leaves_out_has_its_reason(file: str, check: str) -> None:
+    left_out = [line for line in (ROOT / file).read_text().splitlines() if re.match(check, line)]
+    assert len(left_out) > 4
+    assert [line for line in left_out if not re.search(r" # \w.{20,}$|# assert$", line)] == []
+
+
+def test_ci_fails_when_a_scan_finds_something() -> None:
+    assert re.search(r'^wait "\$scan" \|\| \{.*exit 1; \}$', (ROOT / ".ci/run").read_text(), re.MULTILINE)
+    assert os.access(ROOT / ".ci/scan", os.X_OK)

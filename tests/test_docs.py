@@ -201,3 +201,25 @@ def test_generated_modules_are_what_the_protos_say(tmp_path: Path) -> None:
     assert len(made) == 8
     for path in made:
         assert (tmp_path / path).read_text() == (ROOT / "functions" / "lambda_remote_write" / path).read_text(), path
+
+
+def test_no_document_installs_from_where_nothing_is_published() -> None:
+    """Until it is there, a name on PyPI belongs to the first who takes it. Folders and files of a wheel are fine."""
+    by_name = re.compile(
+        r"(?:pipx?|uv(?: tool)?|uvx) (?:install|run) [^\n`]*\b(?:lambda-remote-write|pusher)(?![\w./-])"
+    )
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
+    assert len(pages) > 15
+    assert {page.name: found for page in pages if (found := by_name.findall(page.read_text()))} == {}
+    for bad in (
+        "pip install lambda-remote-write",
+        "pipx install --force pusher",
+        "uv tool install lambda-remote-write",
+    ):
+        assert by_name.search(bad)
+    for good in (
+        "pipx install .",
+        "pipx install lambda_remote_write-0.1.0-py3-none-any.whl",
+        "pip install ./pusher.whl",
+    ):
+        assert not by_name.search(good)

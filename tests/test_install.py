@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import venv
 import zipfile
+from email import message_from_string
 from pathlib import Path
 
 import pytest
@@ -62,6 +65,38 @@ def scripts(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def output_of(*command: str | Path, cwd: Path) -> str:
     return subprocess.run(command, cwd=cwd, env={}, check=True, capture_output=True, text=True).stdout
+
+
+def test_the_wheel_describes_itself(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    info = f"lambda_remote_write-{__version__}.dist-info"
+    metadata = message_from_string(zipfile.ZipFile(wheel).read(f"{info}/METADATA").decode())
+    assert (metadata["Name"], metadata["Version"]) == ("lambda-remote-write", __version__)
+    assert (metadata["License-Expression"], metadata["License-File"]) == ("Apache-2.0", "LICENSE")
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert str(metadata.get_payload()).startswith("# lambda-remote-write")
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert f"{info}/licenses/LICENSE" in names
+    assert "Project-URL" not in metadata  # there is no address yet that would be true
+
+
+def test_the_wheel_is_for_the_pythons_that_ci_runs(wheel: Path) -> None:
+    metadata = zipfile.ZipFile(wheel).read(f"lambda_remote_write-{__version__}.dist-info/METADATA").decode()
+    named = re.findall(r"^Classifier: Programming Language :: Python :: (3\.\d+)$", metadata, re.MULTILINE)
+    (matrix,) = re.findall(r"python: (\[.*\])", (ROOT / ".github/workflows/ci.yml").read_text())
+    assert {*re.findall(r"3\.\d+", matrix)} <= {*named}
+    assert (named[0], named[-1]) == ("3.11", "3.14")
+
+
+def test_the_wheel_of_a_source_distribution_has_the_same_files(wheel: Path, tmp_path: Path) -> None:
+    project = wheel.parents[1]
+    code = "import sys, setuptools.build_meta as backend; print(backend.build_sdist(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", code, tmp_path], cwd=project, check=True, capture_output=True)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    tarfile.open(archive).extractall(tmp_path, filter="data")
+    again = wheel_of(tmp_path / f"lambda_remote_write-{__version__}")
+    first, second = ({one.filename: one.CRC for one in zipfile.ZipFile(path).infolist()} for path in (wheel, again))
+    assert second == first
 
 
 def test_both_pushers_are_importable(scripts: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 MAX_BYTES = 20_000_000
 EM_AARCH64 = 183
 LOCKED = ROOT / "functions/requirements.txt"
-LOCKS = [LOCKED, ROOT / "requirements/run.txt", ROOT / "requirements/dev.txt"]
+LOCKS = [LOCKED, *(ROOT / "requirements" / f"{name}.txt" for name in ("run", "dev", "checkov"))]
 PINNED = re.compile(r"^([a-z0-9-]+)(?:\[[^\]]*\])?==(\S+)", re.MULTILINE)
 
 

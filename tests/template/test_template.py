@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bench import cost
+from lambda_remote_write import __version__
 from lambda_remote_write.report.report import Report
 from tests.rig.discovery import Rig
 from tests.rig.grants import (
@@ -717,3 +718,19 @@ def test_the_documentation_names_every_action(template: dict[str, Any]) -> None:
     assert len(actions) > 30
     keys_of_conditions = {"sts:ExternalId", "kms:ViaService"}
     assert [action for action in sorted(actions - keys_of_conditions) if f"`{action}`" not in text] == []
+
+
+def test_the_metadata_for_the_repository_of_applications_keeps_to_its_rules(template: dict[str, Any]) -> None:
+    """The table of the properties in SAM's developer guide, for `sam publish`."""
+    found = template["Metadata"]["AWS::ServerlessRepo::Application"]
+    required = {"Name", "Description", "Author", "SpdxLicenseId", "LicenseUrl", "ReadmeUrl", "SemanticVersion"}
+    assert required <= found.keys()
+    assert re.fullmatch(r"[a-zA-Z0-9-]{1,140}", found["Name"])
+    assert 1 <= len(found["Description"]) <= 256
+    assert re.fullmatch(r"[a-z0-9](([a-z0-9]|-(?!-))*[a-z0-9])?", found["Author"])
+    assert len(found["Author"]) <= 127
+    assert len(found["Labels"]) <= 10
+    assert all(re.fullmatch(r"[a-zA-Z0-9+\-_:/@]{1,127}", label) for label in found["Labels"])
+    for page in ("LicenseUrl", "ReadmeUrl"):
+        assert 0 < (ROOT / found[page]).stat().st_size < 5_000_000
+    assert found["SemanticVersion"] == __version__
