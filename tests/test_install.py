@@ -93,7 +93,8 @@ def test_the_wheel_of_a_source_distribution_has_the_same_files(wheel: Path, tmp_
     code = "import sys, setuptools.build_meta as backend; print(backend.build_sdist(sys.argv[1]))"
     subprocess.run([sys.executable, "-c", code, tmp_path], cwd=project, check=True, capture_output=True)
     (archive,) = tmp_path.glob("*.tar.gz")
-    tarfile.open(archive).extractall(tmp_path, filter="data")
+    with tarfile.open(archive) as source:
+        source.extractall(tmp_path, filter="data")
     again = wheel_of(tmp_path / f"lambda_remote_write-{__version__}")
     first, second = ({one.filename: one.CRC for one in zipfile.ZipFile(path).infolist()} for path in (wheel, again))
     assert second == first
