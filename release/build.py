@@ -54,7 +54,7 @@ def build(repository: Repository, release: Release, folder: Path) -> None:
         shipped = _zips(source, release, folder)
         wheel = _wheel(source, release, folder)
         _write_template(source, release, folder)
-    needed = needed_by(PROJECT)
+    needed = needed_by(folder / wheel)
     _write_sboms({**shipped, wheel: needed}, release, folder)
     (folder / "licences.md").write_text(report(sorted(set().union(*shipped.values())), needed))
     (folder / SUMS).write_text(checksums(folder))

@@ -27,10 +27,11 @@ def packages_in(folder: Path) -> list[Package]:
     return sorted(_package(one) for one in distributions(path=[str(folder)]))
 
 
-def needed_by(name: str) -> list[Package]:
-    """What an installed distribution needs in this environment, and what that needs, by name."""
+def needed_by(wheel: Path) -> list[Package]:
+    """What a wheel needs in this environment, and what that needs, by name. All of it is installed here."""
     found = dict[str, Distribution]()
-    waiting = list(_requirements(distribution(name)))
+    (described,) = distributions(path=[str(wheel)])
+    waiting = list(_requirements(described))
     while waiting:
         key = canonicalize_name(waiting.pop().name)
         if key not in found:
