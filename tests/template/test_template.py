@@ -203,9 +203,7 @@ def test_a_function_may_write_one_workspace_and_little_else(
     [
         pytest.param({"ConfigObjectArn": OBJECT}, {"s3:GetObject", "s3:GetObjectVersion"}, {OBJECT}, id="config in S3"),
         pytest.param({"SecretArns": ",".join(SECRETS)}, {"secretsmanager:GetSecretValue"}, set(SECRETS), id="secrets"),
-        pytest.param(
-            {"SsmParameterArns": PARAMETER}, {"ssm:GetParameter", "ssm:GetParameters"}, {PARAMETER}, id="parameters"
-        ),
+        pytest.param({"SsmParameterArns": PARAMETER}, {"ssm:GetParameter"}, {PARAMETER}, id="parameters"),
         pytest.param({"KmsKeyArn": KEY}, {"kms:Decrypt"}, {KEY}, id="key"),
         pytest.param({"AssumeRoleArns": READER}, {"sts:AssumeRole", "sts:TagSession"}, {READER}, id="roles"),
         pytest.param({"Ec2Discovery": "yes"}, EC2_ACTIONS, {"*"}, id="instances"),

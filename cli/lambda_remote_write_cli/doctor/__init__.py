@@ -1,0 +1,1 @@
+"""`pusher doctor`: what a config needs of the world, tried out."""
