@@ -67,6 +67,17 @@ class Aws:
             self._clients[service] = client(service, endpoint_url=self.url, **KEYS)
         return self._clients[service]
 
+    def client_in(self, service: str, region: str) -> Any:
+        """For another region than REGION."""
+        client: Callable[..., Any] = boto3.client
+        return client(service, endpoint_url=self.url, **KEYS | {"region_name": region})
+
+    def enforce(self, after: float) -> None:
+        """So many requests go unchecked (infinitely many by default) before moto looks up the policies of who asks."""
+        text, count = {"Content-Type": "text/plain"}, f"{after:.0f}".encode()
+        with urlopen(Request(f"{self.url}/moto-api/reset-auth", count, text, method="POST")):
+            pass
+
     def objects(self) -> S3:
         """The code's own client."""
         return objects_at(self.url, SigV4(access_key="testing", secret_key="testing", region=REGION))
