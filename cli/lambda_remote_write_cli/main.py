@@ -27,6 +27,7 @@ _MODULES = {
     "check": "check",
     "plan": "plan",
     "test": "golden.command",
+    "doctor": "doctor.command",
     "iam": "iam.command",
     "push": "push",
     "run": "run.command",

@@ -22,7 +22,7 @@ _MAX_ERROR_BYTES = 1024  # of a refusal's text; the rest of a long one is not re
 _WRITTEN_HEADER = "X-Prometheus-Remote-Write-{}-Written"
 _NOTHING_SENT = ("dns", "connect", "tls", "refused")  # kinds of a TransportError
 _BOTH = {"Content-Encoding": "snappy", "User-Agent": USER_AGENT}
-_HEADERS = {
+HEADERS = {
     1: _BOTH | {"Content-Type": "application/x-protobuf", "X-Prometheus-Remote-Write-Version": "0.1.0"},
     2: _BOTH
     | {
@@ -30,6 +30,7 @@ _HEADERS = {
         "X-Prometheus-Remote-Write-Version": "2.0.0",
     },
 }
+"""Of a write request, by the version of the protocol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class RemoteWriteClient:
         endpoint = self._endpoint
         timeout_seconds = min(endpoint.remote_timeout_ms / 1000, left_seconds)
         try:
-            headers = _HEADERS[request.version] | ({"Retry-Attempt": str(attempt - 1)} if attempt > 1 else {})
+            headers = HEADERS[request.version] | ({"Retry-Attempt": str(attempt - 1)} if attempt > 1 else {})
             post = HttpRequest("POST", endpoint.url, headers, request.body)
             post = self.authorised(post, time.monotonic() + timeout_seconds, renewed=renewed)
             with self._transport.send(post, self.connection_options(), timeout_seconds) as answer:

@@ -1,0 +1,93 @@
+"""`pusher doctor`: looks at everything that a push needs, and says what to do."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+
+from lambda_remote_write.deadline import DeadlineExceeded, call_until
+from lambda_remote_write.dependencies import Dependencies
+
+from ..command import BAD, NOT_DELIVERED, OK, Add, Command, Example, add_config, add_timeout
+from ..stack_config import load_as_stack, of_stack, region_of
+from ..terminal import Console, say_json
+from .findings import Finding, Status
+from .stack_facts import StackFacts, read
+from .subject import Subject
+
+_STACK_SHARE = 0.4  # of the time, for reading the stack
+_STYLES = {Status.FAILED: "bold red", Status.WARNING: "yellow", Status.UNKNOWN: "magenta"}
+
+
+def run(options: argparse.Namespace, dependencies: Dependencies) -> int:
+    started = time.monotonic()
+    region = region_of(dependencies)
+    stack = _stack(options, dependencies, region, started) if options.stack else None
+    world = of_stack(dependencies, region, stack.known if stack else None)
+    subject = Subject(load_as_stack(options.config, world), options.config, world, region, stack)
+    found = _findings(subject, started + options.timeout)
+    if options.json:
+        return _json(list(found))
+    return _text(found)
+
+
+def _add_arguments(add: Add) -> None:
+    add_config(add)
+    add("--stack", default="", metavar="NAME", help="look at this stack, too, and take workspace and spool from it")
+    add_timeout(add, 30.0, "30")
+
+
+def _stack(options: argparse.Namespace, dependencies: Dependencies, region: str, started: float) -> StackFacts:
+    if not region:
+        return StackFacts(options.stack, error=ValueError("no region is set"))
+    try:
+        deadline = started + options.timeout * _STACK_SHARE
+        return call_until(lambda: read(options.stack, dependencies, region), deadline)
+    except DeadlineExceeded:
+        return StackFacts(options.stack, error=TimeoutError("CloudFormation has not answered in time"))
+
+
+def _findings(subject: Subject, deadline: float) -> Iterator[Finding]:
+    """All that is found, with secrets masked."""
+    from . import endpoints, findings, identity, secrets, sources, spool, stack
+
+    parts = (identity, endpoints, secrets, sources, spool, stack)
+    mask = subject.dependencies.secrets.mask
+    for one in findings.run([check for part in parts for check in part.checks(subject)], deadline):
+        yield Finding(mask(one.check), one.status, mask(one.detail), mask(one.fix))
+
+
+def _text(found: Iterator[Finding]) -> int:
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    is_good = True
+    for one in found:
+        is_good = is_good and one.status.is_good
+        console.print(f"{one.status.value:<9}  {one.check}: {one.detail}", style=_STYLES.get(one.status))
+        if one.fix:
+            console.print(f"{'':<9}  to do: {one.fix}")
+    return OK if is_good else NOT_DELIVERED
+
+
+def _json(found: list[Finding]) -> int:
+    is_good = all(one.status.is_good for one in found)
+    shown = [{"check": one.check, "status": one.status.value, "detail": one.detail, "fix": one.fix} for one in found]
+    say_json({"ok": is_good, "checks": shown})
+    return OK if is_good else NOT_DELIVERED
+
+
+COMMAND = Command(
+    "doctor",
+    "try out what a config needs: credentials, workspace, a write, clock, sources, secrets, spool, stack",
+    _add_arguments,
+    run,
+    (
+        Example("pusher doctor pusher.yaml", "before you deploy: a line for each check, and what to do"),
+        Example("pusher doctor pusher.yaml --stack lambda-remote-write", "the same with the workspace of that stack"),
+    ),
+    (
+        (OK, "all is well; there may be warnings"),
+        (NOT_DELIVERED, "something failed, or is not known"),
+        (BAD, "the usage or the config is bad"),
+    ),
+)

@@ -1,0 +1,81 @@
+"""Whose credentials there are, and in which region."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from lambda_remote_write.aws.credentials import CredentialsError
+from lambda_remote_write.config.remote_write import amp_host
+from lambda_remote_write.config.schema import SigV4
+from lambda_remote_write.config.sd_configs import AwsSd
+
+from ..iam.needs import workspace_of
+from ..stack_config import is_of_stack
+from .aws_errors import GIVE_KEYS, LOG_IN, of_credentials
+from .findings import Check, Finding, failed, ok, warning
+from .subject import Subject, named
+
+_ANY_REGION = "us-east-1"  # where STS can be asked when no region is set
+
+
+def checks(subject: Subject) -> list[Check]:
+    if not subject.is_on_aws:
+        return []
+    region = Check("region", lambda _: list(_region(subject)))
+    return [*(_credentials(who, sigv4, subject) for sigv4, who in _identities(subject).items()), region]
+
+
+def _identities(subject: Subject) -> dict[SigV4, str]:
+    """All that the config asks as: the environment's own first, then keys, profiles and roles of the config."""
+    config, found = subject.config, {SigV4(subject.region or _ANY_REGION, service=""): "credentials"}
+    signed = [one.sigv4 for one in config.endpoints] + [one.sigv4 for one in config.servers]
+    signed += [job.http.sigv4 for job in config.jobs]
+    for job in config.jobs:
+        for one in job.discovery:
+            if isinstance(one, AwsSd):
+                who = one.access_key, one.secret_key, one.profile, one.role_arn, one.external_id
+                signed.append(SigV4(one.region, *who))
+    for sigv4 in signed:
+        if sigv4 and (sigv4.role_arn or sigv4.access_key or sigv4.profile):
+            name = sigv4.role_arn or (f"profile {sigv4.profile}" if sigv4.profile else "sigv4's access_key")
+            found.setdefault(replace(sigv4, service=""), f"credentials of {name}")
+    return found
+
+
+def _credentials(who: str, sigv4: SigV4, subject: Subject) -> Check:
+    return Check(who, lambda _: [_caller(who, sigv4, subject)])
+
+
+def _caller(who: str, sigv4: SigV4, subject: Subject) -> Finding:
+    try:
+        keys = subject.credentials(sigv4)
+    except CredentialsError as error:
+        fix = "look at the role's trust policy" if sigv4.role_arn else f"{GIVE_KEYS}; an ended session: {LOG_IN}"
+        return failed(who, str(error), fix)
+    try:
+        caller = subject.client("sts", sigv4.region, keys).get_caller_identity()
+    except Exception as error:  # botocore's errors are made at run time
+        return of_credentials(who, error)
+    return ok(who, f"account {caller['Account']}, {caller['Arn']}")
+
+
+def _region(subject: Subject) -> Iterator[Finding]:
+    if not subject.region:
+        yield failed("region", "none is set", "set that of the stack and its workspace: export AWS_REGION=eu-west-1")
+        return
+    others = False
+    for endpoint in subject.config.endpoints:
+        found, host, sigv4 = workspace_of(endpoint), amp_host(endpoint.url), endpoint.sigv4
+        if not found or is_of_stack(endpoint):
+            continue
+        if host and sigv4 and host.region != sigv4.region:
+            others = True
+            detail = f"{named(endpoint)} is in {host.region}, and its requests are signed for {sigv4.region}"
+            yield failed("region", detail, f"set sigv4.region to {host.region}")
+        elif found[0] != subject.region:
+            others = True
+            detail = f"{named(endpoint)} is in {found[0]}, and the region here is {subject.region}"
+            yield warning("region", detail, f"deploy beside the workspace: export AWS_REGION={found[0]}")
+    if not others:
+        yield ok("region", subject.region)
