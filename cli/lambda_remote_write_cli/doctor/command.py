@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from lambda_remote_write.deadline import DeadlineExceeded, call_until
 from lambda_remote_write.dependencies import Dependencies
@@ -12,7 +12,8 @@ from lambda_remote_write.dependencies import Dependencies
 from ..command import BAD, NOT_DELIVERED, OK, Add, Command, Example, add_config, add_timeout
 from ..stack_config import load_as_stack, of_stack, region_of
 from ..terminal import Console, say_json
-from .findings import Finding, Status
+from . import findings
+from .findings import Check, Finding, Status
 from .stack_facts import StackFacts, read
 from .subject import Subject
 
@@ -22,14 +23,25 @@ _STYLES = {Status.FAILED: "bold red", Status.WARNING: "yellow", Status.UNKNOWN: 
 
 def run(options: argparse.Namespace, dependencies: Dependencies) -> int:
     started = time.monotonic()
+    subject = subject_of(options, dependencies)
+    found = _masked(findings.run(checks_of(subject), started + options.timeout), subject)
+    return _json(list(found)) if options.json else _text(found)
+
+
+def subject_of(options: argparse.Namespace, dependencies: Dependencies) -> Subject:
+    """What the options name. Raises ConfigError and Unreadable."""
     region = region_of(dependencies)
-    stack = _stack(options, dependencies, region, started) if options.stack else None
+    stack = _stack(options, dependencies, region) if options.stack else None
     world = of_stack(dependencies, region, stack.known if stack else None)
-    subject = Subject(load_as_stack(options.config, world), options.config, world, region, stack)
-    found = _findings(subject, started + options.timeout)
-    if options.json:
-        return _json(list(found))
-    return _text(found)
+    return Subject(load_as_stack(options.config, world), options.config, world, region, stack)
+
+
+def checks_of(subject: Subject) -> list[Check]:
+    """In the order in which they are printed."""
+    from . import endpoints, identity, secrets, sources, spool, stack
+
+    parts = (identity, endpoints, secrets, sources, spool, stack)
+    return [check for part in parts for check in part.checks(subject)]
 
 
 def _add_arguments(add: Add) -> None:
@@ -38,23 +50,20 @@ def _add_arguments(add: Add) -> None:
     add_timeout(add, 30.0, "30")
 
 
-def _stack(options: argparse.Namespace, dependencies: Dependencies, region: str, started: float) -> StackFacts:
+def _stack(options: argparse.Namespace, dependencies: Dependencies, region: str) -> StackFacts:
     if not region:
         return StackFacts(options.stack, error=ValueError("no region is set"))
     try:
-        deadline = started + options.timeout * _STACK_SHARE
+        deadline = time.monotonic() + options.timeout * _STACK_SHARE
         return call_until(lambda: read(options.stack, dependencies, region), deadline)
     except DeadlineExceeded:
         return StackFacts(options.stack, error=TimeoutError("CloudFormation has not answered in time"))
 
 
-def _findings(subject: Subject, deadline: float) -> Iterator[Finding]:
-    """All that is found, with secrets masked."""
-    from . import endpoints, findings, identity, secrets, sources, spool, stack
-
-    parts = (identity, endpoints, secrets, sources, spool, stack)
+def _masked(found: Iterable[Finding], subject: Subject) -> Iterator[Finding]:
+    """Without secrets, whatever a receiver or AWS has said."""
     mask = subject.dependencies.secrets.mask
-    for one in findings.run([check for part in parts for check in part.checks(subject)], deadline):
+    for one in found:
         yield Finding(mask(one.check), one.status, mask(one.detail), mask(one.fix))
 
 

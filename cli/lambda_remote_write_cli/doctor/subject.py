@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +25,8 @@ class Subject:
     dependencies: Dependencies
     region: str
     stack: StackFacts | None = None
+    _session: list[Any] = field(default_factory=list, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
     def is_on_aws(self) -> bool:
@@ -58,8 +61,10 @@ class Subject:
                 "aws_secret_access_key": credentials.secret_key,
                 "aws_session_token": credentials.session_token or None,
             }
-        session = self.dependencies.session("", region)
-        return session.client(service, region_name=region, config=aws_patience(), **keys)
+        with self._lock:  # a boto3 session is not made for several threads; one for all reads its data once
+            if not self._session:
+                self._session.append(self.dependencies.session("", region))
+            return self._session[0].client(service, region_name=region, config=aws_patience(), **keys)
 
 
 def named(endpoint: RemoteWriteConfig) -> str:

@@ -1,0 +1,99 @@
+"""A world for `pusher doctor`: moto's AWS, the stand-in for AMP and an API, of which each test breaks one thing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lambda_remote_write.config.env_vars import read_env_vars
+from lambda_remote_write.dependencies import Dependencies
+from lambda_remote_write_cli.command import Command
+from lambda_remote_write_cli.doctor.command import COMMAND, checks_of, subject_of
+from lambda_remote_write_cli.doctor.findings import Finding, run
+from lambda_remote_write_cli.main import main, parser
+from sandbox.amp import Receiver, SigV4
+from sandbox.api import Api
+from tests.rig.aws import Aws
+
+REGION = "us-east-1"
+KEYS = SigV4()
+
+
+@dataclass
+class Patient:
+    """A config, and what `doctor` says of it."""
+
+    config: Path
+    aws: Aws
+    api: Api
+    receiver: Receiver
+    capsys: pytest.CaptureFixture[str]
+    ahead_ms: int = 0  # of this machine's clock
+    status: int = field(default=-1, init=False)
+
+    def write(self, **keys: Any) -> None:
+        """JSON is YAML. The endpoint is the stand-in, unless `keys` say otherwise."""
+        endpoint = {"name": "amp", "url": self.receiver.url, "sigv4": {"region": KEYS.region}}
+        self.config.write_text(json.dumps({"json_configs": [], "remote_write": [endpoint], **keys}))
+
+    def look(self, start: str) -> dict[str, Finding]:
+        """Runs only the checks whose names begin so."""
+        subject = subject_of(self._options(), self._dependencies())
+        found = [check for check in checks_of(subject) if check.name.startswith(start)]
+        return {one.check: one for one in run(found, time.monotonic() + 20)}
+
+    def doctor(self, *options: str) -> dict[str, dict[str, str]]:
+        """All its findings by check; `status` is then the exit status."""
+        self.status = COMMAND.run(self._options(*options), self._dependencies())
+        document = json.loads(self.capsys.readouterr().out)
+        assert document["ok"] == (self.status == 0)
+        return {one["check"]: one for one in document["checks"]}
+
+    def _options(self, *options: str) -> argparse.Namespace:
+        commands: dict[str, Command] = {"doctor": COMMAND}
+        return parser(commands).parse_args(["doctor", str(self.config), "--json", "--timeout", "20", *options])
+
+    def _dependencies(self) -> Dependencies:
+        return Dependencies(read_env_vars(), lambda: int(time.time() * 1000) + self.ahead_ms)
+
+    def text(self, *options: str) -> str:
+        self.status = main(["doctor", str(self.config), "--timeout", "20", *options])
+        return self.capsys.readouterr().out
+
+
+@pytest.fixture(scope="package")
+def shared_aws() -> Iterator[Aws]:
+    with Aws() as served:
+        yield served
+
+
+@pytest.fixture
+def aws(shared_aws: Aws) -> Aws:
+    shared_aws.reset()
+    return shared_aws
+
+
+@pytest.fixture
+def patient(
+    aws: Aws, api: Api, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Patient:  # fmt: skip
+    for name in ("AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN", "PUSHER_WORKSPACE", "PUSHER_SPOOL"):
+        monkeypatch.delenv(name, raising=False)
+    variables = {
+        "AWS_ENDPOINT_URL": aws.url, "AWS_REGION": REGION, "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ACCESS_KEY_ID": KEYS.access_key, "AWS_SECRET_ACCESS_KEY": KEYS.secret_key,
+        "AWS_CONFIG_FILE": str(tmp_path / "none"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
+    }  # fmt: skip
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    found = Patient(tmp_path / "config.yaml", aws, api, receiver, capsys)
+    found.write()
+    return found
