@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from lambda_remote_write.aws.credentials import CredentialsError
-from lambda_remote_write.config.remote_write import amp_host
 from lambda_remote_write.config.schema import SigV4
 from lambda_remote_write.config.sd_configs import AwsSd
 
@@ -66,14 +65,10 @@ def _region(subject: Subject) -> Iterator[Finding]:
         return
     others = False
     for endpoint in subject.config.endpoints:
-        found, host, sigv4 = workspace_of(endpoint), amp_host(endpoint.url), endpoint.sigv4
+        found = workspace_of(endpoint)
         if not found or is_of_stack(endpoint):
             continue
-        if host and sigv4 and host.region != sigv4.region:
-            others = True
-            detail = f"{named(endpoint)} is in {host.region}, and its requests are signed for {sigv4.region}"
-            yield failed("region", detail, f"set sigv4.region to {host.region}")
-        elif found[0] != subject.region:
+        if found[0] != subject.region:
             others = True
             detail = f"{named(endpoint)} is in {found[0]}, and the region here is {subject.region}"
             yield warning("region", detail, f"deploy beside the workspace: export AWS_REGION={found[0]}")

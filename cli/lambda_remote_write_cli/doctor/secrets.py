@@ -9,11 +9,9 @@ from .findings import Check, Finding, failed, ok, unknown
 from .subject import Subject
 
 _UNREACHED = ("EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError")
-_FIXES = {
-    "secretsmanager": "the name and region right? The functions need it in SecretArns, and you secretsmanager:"
-    "GetSecretValue; with a customer managed key also kms:Decrypt (KmsKeyArn)",
-    "ssm": "the name and region right? The functions need it in SsmParameterArns, and you ssm:GetParameter; with a "
-    "customer managed key also kms:Decrypt (KmsKeyArn)",
+_ALLOW = {
+    "secretsmanager": "allow secretsmanager:GetSecretValue: for the functions by SecretArns (pusher iam prints it)",
+    "ssm": "allow ssm:GetParameter: for the functions by SsmParameterArns (pusher iam prints it)",
     "env": "set it here; in a Lambda use secretsmanager: or ssm:, which the template can allow",
     "file": "the path is that of the machine that runs it: a Lambda has only what its package holds",
 }
@@ -37,5 +35,15 @@ def _read(check: str, reference: str, subject: Subject) -> Finding:
         detail = str(error).removeprefix(f"{reference}: ")
         if any(one in detail for one in _UNREACHED):
             return unknown(check, detail, "is there a network, and the right region?")
-        return failed(check, detail, _FIXES[scheme])
+        return failed(check, detail, _fix(scheme, detail, subject))
     return ok(check, "it can be read") if text else failed(check, "it is empty", "give it a value")
+
+
+def _fix(scheme: str, detail: str, subject: Subject) -> str:
+    if "no JSON key" in detail:
+        return "name one of its keys behind the #"
+    if "NotFound" in detail:
+        return f"create it in {subject.region}, or correct its name or the region"
+    if "kms" in detail.lower():
+        return "allow kms:Decrypt with its key: for the functions by KmsKeyArn (pusher iam --kms-key ARN prints it)"
+    return _ALLOW[scheme]

@@ -87,7 +87,9 @@ def _source(asked: _Asked, subject: Subject) -> Finding:
     if not asked.scrapes:
         return unknown(check, "it was not asked within the time", "--timeout SECONDS waits longer")
     noun = "target" if asked.targets == 1 else "targets"
-    return ok(check, f"{counted(samples, 'sample')} of {len(asked.scrapes)}{of_all} {noun}")
+    return ok(
+        check, f"{counted(samples, 'sample')} of {len(asked.scrapes)}{of_all} {noun}, up and its companions among them"
+    )
 
 
 def _is_out_of_reach(scraper: Scraper, scrape: Scrape) -> bool:

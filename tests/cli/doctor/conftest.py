@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
 
@@ -17,6 +18,7 @@ from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write_cli.command import Command
 from lambda_remote_write_cli.doctor.command import COMMAND, checks_of, subject_of
 from lambda_remote_write_cli.doctor.findings import Finding, run
+from lambda_remote_write_cli.doctor.stack_facts import StackFacts
 from lambda_remote_write_cli.main import main, parser
 from sandbox.amp import Receiver, SigV4
 from sandbox.api import Api
@@ -31,10 +33,11 @@ class Patient:
     """A config, and what `doctor` says of it."""
 
     config: Path
-    aws: Aws
+    aws: AwsWithLimit
     api: Api
     receiver: Receiver
     capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch
     ahead_ms: int = 0  # of this machine's clock
     status: int = field(default=-1, init=False)
 
@@ -43,9 +46,14 @@ class Patient:
         endpoint = {"name": "amp", "url": self.receiver.url, "sigv4": {"region": KEYS.region}}
         self.config.write_text(json.dumps({"json_configs": [], "remote_write": [endpoint], **keys}))
 
-    def look(self, start: str) -> dict[str, Finding]:
-        """Runs only the checks whose names begin so."""
-        subject = subject_of(self._options(), self._dependencies())
+    def at(self, url: str) -> None:
+        """AWS is at this address from now on."""
+        self.monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+
+    def look(self, start: str, *options: str, facts: StackFacts | None = None) -> dict[str, Finding]:
+        """Runs only the checks whose names begin so, of a stack with these facts."""
+        subject = subject_of(self._options(*options), self._dependencies())
+        subject = replace(subject, stack=facts) if facts else subject
         found = [check for check in checks_of(subject) if check.name.startswith(start)]
         return {one.check: one for one in run(found, time.monotonic() + 20)}
 
@@ -68,21 +76,39 @@ class Patient:
         return self.capsys.readouterr().out
 
 
+class AwsWithLimit(Aws):
+    """With GetAccountSettings of Lambda, which moto lacks; it is forbidden when `limit` is None."""
+
+    limit: int | None = 1000
+
+    def _serve(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if "/account-settings" not in environ["PATH_INFO"]:
+            return super()._serve(environ, start_response)
+        headers = [("Content-Type", "application/json")]
+        if self.limit is None:
+            start_response("403 Forbidden", [*headers, ("x-amzn-ErrorType", "AccessDeniedException")])
+            return [b"{}"]
+        start_response("200 OK", headers)
+        limit = {"ConcurrentExecutions": self.limit, "UnreservedConcurrentExecutions": self.limit}
+        return [json.dumps({"AccountLimit": limit}).encode()]
+
+
 @pytest.fixture(scope="package")
-def shared_aws() -> Iterator[Aws]:
-    with Aws() as served:
+def shared_aws() -> Iterator[AwsWithLimit]:
+    with AwsWithLimit() as served:
         yield served
 
 
 @pytest.fixture
-def aws(shared_aws: Aws) -> Aws:
+def aws(shared_aws: AwsWithLimit) -> AwsWithLimit:
     shared_aws.reset()
+    shared_aws.limit = 1000
     return shared_aws
 
 
 @pytest.fixture
 def patient(
-    aws: Aws, api: Api, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    aws: AwsWithLimit, api: Api, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Patient:  # fmt: skip
     for name in ("AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN", "PUSHER_WORKSPACE", "PUSHER_SPOOL"):
@@ -94,6 +120,6 @@ def patient(
     }  # fmt: skip
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    found = Patient(tmp_path / "config.yaml", aws, api, receiver, capsys)
+    found = Patient(tmp_path / "config.yaml", aws, api, receiver, capsys, monkeypatch)
     found.write()
     return found
