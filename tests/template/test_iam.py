@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from lambda_remote_write_cli.main import main
+from tests.rig.aws import Aws
+from tests.rig.delivery import ENVIRONMENT
 from tests.rig.grants import KEY, statements_of
 from tests.rig.stack import ACCOUNT, PSEUDO, ROOT, Stack
 
@@ -161,6 +163,29 @@ def test_the_own_policy_has_apis_other_workspaces_and_buckets(
         "DiscoveryBucketArn": "arn:aws:s3:::lists",
         "DiscoveryPrefix": "targets/",
     }
+
+
+@pytest.mark.parametrize("place", ["s3://configs/pusher/c.yaml", "ssm:/pusher/config"])
+def test_a_remote_config_is_allowed_too(
+    template: dict[str, Any], translated: dict[str, Any], capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch, place: str,
+) -> None:  # fmt: skip
+    """The object with its versions, or the parameter; either is also what the parameter Config names."""
+    with Aws() as aws:
+        for name, value in ENVIRONMENT.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
+        where = {"LocationConstraint": HERE}
+        aws.client("s3").create_bucket(Bucket="configs", CreateBucketConfiguration=where)
+        aws.client("s3").put_object(Bucket="configs", Key="pusher/c.yaml", Body=WITHOUT.encode())
+        aws.client("ssm").put_parameter(Name="/pusher/config", Value=WITHOUT, Type="String")
+        found = iam(capsys, monkeypatch, place, HERE)
+    parameters = found["parameters"]
+    assert parameters["Config"] == place
+    assert parameters.keys() - {"Config"} == {"ConfigObjectArn" if place.startswith("s3") else "SsmParameterArns"}
+    stack = rendered(template, translated, HERE, parameters)
+    printed = normalised(found["policy"]["Statement"], HERE)
+    assert printed == normalised(statements_of(stack, "PusherRole"), HERE)
 
 
 def test_parameters_are_such_that_the_template_takes_them(

@@ -343,6 +343,34 @@ def test_the_account_s_concurrency(every: int, unreserved: int, parameters: dict
     assert ("request-service-quota-increase" in found.fix) == (status != "ok")
 
 
+def test_a_function_in_a_vpc_needs_an_endpoint_or_a_gateway(patient: Patient) -> None:
+    ec2 = patient.aws.client_in("ec2", REGION)
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    inside = {"VpcConfig": {"VpcId": vpc, "SubnetIds": ["subnet-1"]}}
+    facts = StackFacts("metrics", "CREATE_COMPLETE", function=inside)
+    found = patient.look("VPC", facts=facts)["VPC endpoint"]
+    assert found.status is Status.WARNING
+    assert "is there a NAT gateway?" in found.fix
+    service = f"com.amazonaws.{REGION}.aps-workspaces"
+    made = {"VpcId": vpc, "ServiceName": service, "VpcEndpointType": "Interface"}
+    ec2.create_vpc_endpoint(**made, PrivateDnsEnabled=False)
+    found = patient.look("VPC", facts=facts)["VPC endpoint"]
+    assert found.status is Status.FAILED
+    assert "enable private DNS names" in found.fix
+    right = ec2.create_vpc_endpoint(**made, PrivateDnsEnabled=True)["VpcEndpoint"]["VpcEndpointId"]
+    assert right
+    assert patient.look("VPC", facts=facts)["VPC endpoint"].status is Status.OK
+
+
+def test_targets_at_private_addresses_are_out_of_reach_from_here(patient: Patient) -> None:
+    """Only a failure to connect: an answer, even a bad one, is an answer. Here a proxy keeps the packets at home."""
+    job = {"job_name": "node", "static_configs": [{"targets": ["10.0.1.10:9100"]}], "proxy_url": "http://127.0.0.1:1"}
+    patient.write(scrape_configs=[job])
+    found = patient.look("sources")["source node"]
+    assert found.status is Status.WARNING
+    assert '{"action": "plan"}' in found.fix
+
+
 # All of it
 
 
