@@ -27,7 +27,11 @@ def of_stack(dependencies: Dependencies, region: str, known: Mapping[str, str] |
     """The same world with what a stack sets: what the environment already has counts more than `known`."""
     env_vars = {**(known or {}), **dependencies.env_vars, "AWS_REGION": region or NO_REGION}
     env_vars["PUSHER_WORKSPACE"] = env_vars.get("PUSHER_WORKSPACE") or WORKSPACE_OF_STACK
-    return Dependencies(env_vars, dependencies.now_ms, dependencies.session, dependencies.sleep)
+    return with_env_vars(dependencies, env_vars)
+
+
+def with_env_vars(world: Dependencies, env_vars: Mapping[str, str]) -> Dependencies:
+    return Dependencies(env_vars, world.now_ms, world.session, world.sleep, world.transport)
 
 
 def is_of_stack(endpoint: RemoteWriteConfig) -> bool:

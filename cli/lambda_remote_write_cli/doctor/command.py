@@ -11,21 +11,28 @@ from lambda_remote_write.dependencies import Dependencies
 
 from ..command import BAD, NOT_DELIVERED, OK, Add, Command, Example, add_config, add_timeout
 from ..stack_config import load_as_stack, of_stack, region_of
-from ..terminal import Console, say_json
+from ..terminal import WARNING, WRONG, say, say_json
 from . import findings
 from .findings import Check, Finding, Status
 from .stack_facts import StackFacts, read
 from .subject import Subject
 
 _STACK_SHARE = 0.4  # of the time, for reading the stack
-_STYLES = {Status.FAILED: "bold red", Status.WARNING: "yellow", Status.UNKNOWN: "magenta"}
+_STYLES = {Status.FAILED: WRONG, Status.UNKNOWN: WRONG, Status.WARNING: WARNING}
 
 
 def run(options: argparse.Namespace, dependencies: Dependencies) -> int:
     started = time.monotonic()
     subject = subject_of(options, dependencies)
-    found = _masked(findings.run(checks_of(subject), started + options.timeout), subject)
-    return _json(list(found)) if options.json else _text(found)
+    found = list(_masked(findings.run(checks_of(subject), started + options.timeout), subject))
+    if options.json:
+        shown = [
+            {"check": one.check, "status": one.status.value, "detail": one.detail, "fix": one.fix} for one in found
+        ]
+        say_json({"ok": _are_good(found), "checks": shown})
+    else:
+        _print(found)
+    return OK if _are_good(found) else NOT_DELIVERED
 
 
 def subject_of(options: argparse.Namespace, dependencies: Dependencies) -> Subject:
@@ -67,22 +74,16 @@ def _masked(found: Iterable[Finding], subject: Subject) -> Iterator[Finding]:
         yield Finding(mask(one.check), one.status, mask(one.detail), mask(one.fix))
 
 
-def _text(found: Iterator[Finding]) -> int:
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    is_good = True
+def _are_good(found: Iterable[Finding]) -> bool:
+    return all(one.status.is_good for one in found)
+
+
+def _print(found: Iterable[Finding]) -> None:
     for one in found:
-        is_good = is_good and one.status.is_good
-        console.print(f"{one.status.value:<9}  {one.check}: {one.detail}", style=_STYLES.get(one.status))
+        style = _STYLES.get(one.status, "")
+        say(f"{one.status.value:<9}  {one.check}: {one.detail}", style=style)
         if one.fix:
-            console.print(f"{'':<9}  to do: {one.fix}")
-    return OK if is_good else NOT_DELIVERED
-
-
-def _json(found: list[Finding]) -> int:
-    is_good = all(one.status.is_good for one in found)
-    shown = [{"check": one.check, "status": one.status.value, "detail": one.detail, "fix": one.fix} for one in found]
-    say_json({"ok": is_good, "checks": shown})
-    return OK if is_good else NOT_DELIVERED
+            say(f"{'':<9}  to do: {one.fix}", style=style)
 
 
 COMMAND = Command(

@@ -27,7 +27,7 @@ from ..iam.needs import workspace_of
 from ..stack_config import is_of_stack
 from .aws_errors import GIVE_KEYS, code_of, is_denied, of_credentials
 from .findings import Check, Finding, failed, ok, unknown, warning
-from .subject import Subject, named
+from .subject import Subject
 
 _NOTHING = {1: b"", 2: b"\x22\x00"}  # a WriteRequest without series; a Request whose symbols begin with ""
 _MAX_ANSWER_BYTES = 1024
@@ -55,14 +55,14 @@ _MADE_BY_STACK = ok("workspace", "the config names none: the stack creates one, 
 
 
 def _of_endpoint(endpoint: RemoteWriteConfig, subject: Subject) -> list[Check]:
-    write = Check(f"write to {named(endpoint)}", lambda deadline: _write(endpoint, subject, deadline))
+    write = Check(f"write to {endpoint.shown_name}", lambda deadline: _write(endpoint, subject, deadline))
     if workspace_of(endpoint) is None:
         return [write]
-    return [Check(f"workspace {named(endpoint)}", lambda _: [_workspace(endpoint, subject)]), write]
+    return [Check(f"workspace {endpoint.shown_name}", lambda _: [_workspace(endpoint, subject)]), write]
 
 
 def _workspace(endpoint: RemoteWriteConfig, subject: Subject) -> Finding:
-    check = f"workspace {named(endpoint)}"
+    check = f"workspace {endpoint.shown_name}"
     region, workspace = workspace_of(endpoint) or ("", "")
     if endpoint.sigv4 is None:
         return unknown(check, "its requests are not signed")
@@ -112,7 +112,7 @@ class _Answer:
 def _write(endpoint: RemoteWriteConfig, subject: Subject, deadline: float) -> list[Finding]:
     """Sends a signed write request without a sample. A receiver that lets it in answers 2xx, or 400 because it is
     empty; either proves that this identity may write."""
-    check, client = f"write to {named(endpoint)}", subject.dependencies.client(endpoint)
+    check, client = f"write to {endpoint.shown_name}", subject.dependencies.client(endpoint)
     try:
         answer = _exchange(endpoint, subject, deadline)
     except (CredentialsError, SecretError) as error:

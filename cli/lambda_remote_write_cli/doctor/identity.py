@@ -13,7 +13,7 @@ from ..iam.needs import workspace_of
 from ..stack_config import is_of_stack
 from .aws_errors import GIVE_KEYS, LOG_IN, of_credentials
 from .findings import Check, Finding, failed, ok, warning
-from .subject import Subject, named
+from .subject import Subject
 
 _ANY_REGION = "us-east-1"  # where STS can be asked when no region is set
 
@@ -70,7 +70,7 @@ def _region(subject: Subject) -> Iterator[Finding]:
             continue
         if found[0] != subject.region:
             others = True
-            detail = f"{named(endpoint)} is in {found[0]}, and the region here is {subject.region}"
+            detail = f"{endpoint.shown_name} is in {found[0]}, and the region here is {subject.region}"
             yield warning("region", detail, f"deploy beside the workspace: export AWS_REGION={found[0]}")
     if not others:
         yield ok("region", subject.region)

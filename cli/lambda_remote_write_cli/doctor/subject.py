@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from lambda_remote_write.aws.credentials import Credentials, CredentialsProvider, aws_patience
-from lambda_remote_write.config.schema import Config, RemoteWriteConfig, SigV4
+from lambda_remote_write.config.schema import Config, SigV4
 from lambda_remote_write.config.sd_configs import S3_SCHEME, AwsSd, FileSd
 from lambda_remote_write.dependencies import Dependencies
 
-from ..iam.needs import references, workspace_of
+from ..iam.needs import references
 from .stack_facts import StackFacts
 
 
@@ -65,10 +64,3 @@ class Subject:
             if not self._session:
                 self._session.append(self.dependencies.session("", region))
             return self._session[0].client(service, region_name=region, config=aws_patience(), **keys)
-
-
-def named(endpoint: RemoteWriteConfig) -> str:
-    """An endpoint for people: its name does not say where it leads."""
-    workspace = workspace_of(endpoint)
-    where = urlsplit(endpoint.url).netloc.rpartition("@")[2]
-    return f"{endpoint.name} ({where}{f' {workspace[1]}' if workspace else ''})"

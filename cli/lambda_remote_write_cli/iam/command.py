@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from typing import Any
 
 from lambda_remote_write.aws.credentials import aws_patience
@@ -12,9 +13,8 @@ from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.report.printable import json_text
 
 from ..command import Add, BadUsage, Command, Example, add_config
-from ..stack_config import load_as_stack, of_stack, region_of
-from ..terminal import say as print  # noqa: A004 - nothing here is printed in another way
-from ..terminal import say_json
+from ..stack_config import load_as_stack, of_stack, region_of, with_env_vars
+from ..terminal import say, say_json
 from . import policy
 from .needs import Needs, StackPlace, needs_of
 
@@ -67,7 +67,7 @@ def _key(text: str) -> str:
 def _without_spool(dependencies: Dependencies) -> Dependencies:
     """The spool of this shell is not the stack's."""
     env_vars = {name: value for name, value in dependencies.env_vars.items() if name != "PUSHER_SPOOL"}
-    return Dependencies(env_vars, dependencies.now_ms, dependencies.session, dependencies.sleep)
+    return with_env_vars(dependencies, env_vars)
 
 
 def _account_of(dependencies: Dependencies, region: str) -> str:
@@ -93,25 +93,26 @@ def _as_json(
 
 
 def _print_document(document: dict[str, Any]) -> None:
+    """What was asked for, so that it is printed with `-q` too."""
     for line in json_text(document, indent=2).splitlines():
-        print(line)
+        say(line, sys.stdout)
 
 
 def _print_parameters(parameters: dict[str, str]) -> None:
     for name, value in parameters.items():
-        print(f"{name}={value}")
+        say(f"{name}={value}", sys.stdout)
 
 
 def _print_rest(needs: Needs, place: StackPlace, kms_key: str) -> None:
     parameters = policy.parameters_of(needs, place, kms_key)
-    print("")
-    print("parameters of the template that allow it:" if parameters else "the template allows it without a parameter")
+    say("")
+    say("parameters of the template that allow it:" if parameters else "the template allows it without a parameter")
     for name, value in parameters.items():
-        print(f"  {name}={value}")
+        say(f"  {name}={value}")
     for one in needs.of_others:
-        print(f"needs, for {one['role']}: {json_text(one['statement'])}")
+        say(f"needs, for {one['role']}: {json_text(one['statement'])}")
     for note in policy.notes_of(needs, place):
-        print(f"note: {note}")
+        say(f"note: {note}")
 
 
 COMMAND = Command(

@@ -95,7 +95,7 @@ def test_a_workspace_in_another_region(patient: Patient) -> None:
     found = patient.look("region")["region"]
     assert found.status is Status.WARNING
     assert found.fix == "deploy beside the workspace: export AWS_REGION=eu-west-1"
-    assert "far (aps-workspaces.eu-west-1.amazonaws.com ws-1)" in found.detail
+    assert "far (aps-workspaces.eu-west-1.amazonaws.com, ws-1)" in found.detail
 
 
 # Secrets
