@@ -68,7 +68,7 @@ class Stage:
     def push_as(self, statements: list[dict[str, Any]]) -> str:
         """What the reports of two runs say: while the receiver is down, and afterwards, each in an environment of its
         own, so that the second one reads what waits."""
-        self._become(statements)
+        self._assume(statements)
         dependencies, reports = Dependencies(read_env_vars(), sleep=lambda _: None), []
         config = parse_config(self.config, "config.yaml", dependencies.env_vars)
         for fault in (Fault.status(503), None):
@@ -78,7 +78,7 @@ class Stage:
         dependencies.transport.close()
         return json.dumps(reports)
 
-    def _become(self, statements: list[dict[str, Any]]) -> None:
+    def _assume(self, statements: list[dict[str, Any]]) -> None:
         self.aws.enforce(float("inf"))
         self.aws.reset()
         self._furnish()

@@ -4,11 +4,15 @@ prints."""
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lambda_remote_write_cli.doctor import command as doctor_command
+from lambda_remote_write_cli.iam import command as iam_command
 from lambda_remote_write_cli.main import main
 from tests.rig.aws import Aws
 from tests.rig.delivery import ENVIRONMENT
@@ -203,6 +207,27 @@ def test_parameters_are_such_that_the_template_takes_them(
         assert name in template["Parameters"]
         assert value
         assert " " not in value
+
+
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+WRITTEN = [
+    *re.findall(r"^(pusher (?:iam|doctor) .+?)(?:  +#.*)?$", OPERATIONS, re.MULTILINE),
+    *(example.line for command in (iam_command.COMMAND, doctor_command.COMMAND) for example in command.examples),
+]
+
+
+@pytest.mark.parametrize("line", sorted(set(WRITTEN)))
+def test_a_command_that_is_written_down_works(
+    line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There is no network for `doctor` here, which its exit status says."""
+    (tmp_path / "pusher.yaml").write_text(MANY if " iam " in line else WITHOUT)
+    monkeypatch.chdir(tmp_path)
+    for name, value in (*ENVIRONMENT.items(), ("AWS_REGION", HERE), ("AWS_ENDPOINT_URL", "http://127.0.0.1:1")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("PUSHER_SPOOL")
+    assert main(shlex.split(line)[1:]) == (1 if " doctor " in line else 0)
+    assert capsys.readouterr().out
 
 
 def test_without_an_account_the_word_stands_for_it_and_a_note_says_so(
