@@ -39,9 +39,9 @@ OF_LAMBDA = {"WriteLogs", "KeepFailedEvents"}  # what Lambda itself does with th
 EVERY = {"WriteSamples", "ReadSpool", "ListSpool", "WriteSpool"}
 # The region of the stack, and the statements that are removed: those of every config from one of them.
 EXAMPLES = {
-    "json-api/config.yaml": ("us-east-1", EVERY | {"ReadSecrets"}),
+    "json-api/config.yaml": ("us-east-1", {"ReadSecrets"}),
     "backfill/config.yaml": ("us-east-1", {"AskForNewestSamples"}),
-    "node-exporter/prometheus.yml": ("us-east-1", set[str]()),
+    "node-exporter/prometheus.yml": ("us-east-1", EVERY),
     "ec2-discovery/prometheus.yml": ("ap-northeast-2", {"DiscoverInstances"}),
 }
 

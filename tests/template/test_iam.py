@@ -216,6 +216,7 @@ WRITTEN = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", sorted(set(WRITTEN)))
 def test_a_command_that_is_written_down_works(
     line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -24,7 +24,7 @@ _STYLES = {Status.FAILED: WRONG, Status.UNKNOWN: WRONG, Status.WARNING: WARNING}
 def run(options: argparse.Namespace, dependencies: Dependencies) -> int:
     started = time.monotonic()
     subject = subject_of(options, dependencies)
-    found = list(_masked(findings.run(checks_of(subject), started + options.timeout), subject))
+    found = list(masked(findings.run(checks_of(subject), started + options.timeout), subject))
     if options.json:
         shown = [
             {"check": one.check, "status": one.status.value, "detail": one.detail, "fix": one.fix} for one in found
@@ -67,7 +67,7 @@ def _stack(options: argparse.Namespace, dependencies: Dependencies, region: str)
         return StackFacts(options.stack, error=TimeoutError("CloudFormation has not answered in time"))
 
 
-def _masked(found: Iterable[Finding], subject: Subject) -> Iterator[Finding]:
+def masked(found: Iterable[Finding], subject: Subject) -> Iterator[Finding]:
     """Without secrets, whatever a receiver or AWS has said."""
     mask = subject.dependencies.secrets.mask
     for one in found:

@@ -188,7 +188,7 @@ def _folder_of(location: str) -> Folder:
 
 def _of_sources(config: Config) -> tuple[list[Statement], list[Mapping[str, Any]], list[str]]:
     """Statements for the function's own role, those for other roles, and notes."""
-    own, others, notes = list[Statement](), list[Mapping[str, Any]](), list[str]()
+    own, others, notes = list[Statement](), list[Mapping[str, Any]](), list(_other_receivers(config))
     for one in statements(_calls(config, notes)):
         if str(one["statement"]["Resource"]) in _roles(config):
             continue  # that the function may assume it is asked for with all roles
@@ -199,6 +199,13 @@ def _of_sources(config: Config) -> tuple[list[Statement], list[Mapping[str, Any]
         else:
             own.append(one["statement"])
     return own, others, notes
+
+
+def _other_receivers(config: Config) -> Iterator[str]:
+    for endpoint in config.endpoints:
+        sigv4 = endpoint.sigv4
+        if sigv4 and sigv4.service != "aps" and not sigv4.role_arn:
+            yield f"{endpoint.shown_name} is signed for {sigv4.service}: add what it needs to a policy of yours"
 
 
 def _calls(config: Config, notes: list[str]) -> Iterator[ApiCall]:

@@ -19,6 +19,7 @@ from lambda_remote_write_cli.command import Command
 from lambda_remote_write_cli.doctor.command import COMMAND, checks_of, subject_of
 from lambda_remote_write_cli.doctor.findings import Finding, run
 from lambda_remote_write_cli.doctor.stack_facts import StackFacts
+from lambda_remote_write_cli.doctor.subject import Subject
 from lambda_remote_write_cli.main import main, parser
 from sandbox.amp import Receiver, SigV4
 from sandbox.api import Api
@@ -50,9 +51,12 @@ class Patient:
         """AWS is at this address from now on."""
         self.monkeypatch.setenv("AWS_ENDPOINT_URL", url)
 
+    def subject(self, *options: str) -> Subject:
+        return subject_of(self._options(*options), self._dependencies())
+
     def look(self, start: str, *options: str, facts: StackFacts | None = None) -> dict[str, Finding]:
         """Runs only the checks whose names begin so, of a stack with these facts."""
-        subject = subject_of(self._options(*options), self._dependencies())
+        subject = self.subject(*options)
         subject = replace(subject, stack=facts) if facts else subject
         found = [check for check in checks_of(subject) if check.name.startswith(start)]
         return {one.check: one for one in run(found, time.monotonic() + 20)}

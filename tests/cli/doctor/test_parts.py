@@ -13,6 +13,7 @@ from moto.amp.models import amp_backends
 from moto.cloudformation.models import cloudformation_backends
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
+from lambda_remote_write_cli.doctor.command import masked
 from lambda_remote_write_cli.doctor.findings import Check, Finding, Status, ok, run
 from lambda_remote_write_cli.doctor.stack import concurrency
 from lambda_remote_write_cli.doctor.stack_facts import StackFacts
@@ -101,6 +102,7 @@ def test_a_workspace_in_another_region(patient: Patient) -> None:
 # Secrets
 
 
+@pytest.mark.slow
 def test_each_reference_has_its_line_and_no_secret_is_printed(
     patient: Patient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,7 +159,8 @@ def test_a_secret_that_may_not_be_read(patient: Patient, reference: str, code: s
 def test_sources_are_asked_once_and_counted(patient: Patient) -> None:
     job = {"job_name": "usage", "url": f"{patient.api.url}/usage", "metrics": [
         {"name": "n", "records": "[]", "value": "apiRequestCount", "labels": {"p": "projectCode"}}]}  # fmt: skip
-    failing = job | {"job_name": "renamed", "metrics": [{"name": "n", "records": "[]", "value": "gone"}]}
+    renamed = {"name": "g", "records": "[]", "value": "gone"}  # beside a metric that is well: the target is up
+    failing = job | {"job_name": "renamed", "metrics": [*job["metrics"], renamed]}
     down = job | {"job_name": "down", "url": "http://127.0.0.1:1/"}
     patient.write(json_configs=[job, failing, down])
     found = patient.look("sources")
@@ -209,6 +212,7 @@ def test_discovery_shows_how_many_targets_or_what_is_missing(patient: Patient, t
         "discovery instances": "warning",
     }
     assert found["discovery listed"].detail == "2 targets found, 2 to scrape"
+    assert found["discovery empty"].detail == "it finds no targets"
     assert found["discovery dropped"].detail == "it finds 2 targets, and none is scraped"
 
 
@@ -427,6 +431,13 @@ def test_what_only_doctor_asks_may_be_forbidden(patient: Patient) -> None:
     patient.aws.limit = None
     found = patient.look("concurrency")["concurrency"]
     assert (found.status, found.fix) == (Status.WARNING, "allow lambda:GetAccountSettings, for doctor alone")
+
+
+def test_what_a_finding_quotes_is_masked(patient: Patient) -> None:
+    subject = patient.subject()
+    subject.dependencies.secrets.mask.add(SECRET)
+    (found,) = masked([Finding(f"a {SECRET}", Status.FAILED, f"b {SECRET}", f"c {SECRET}")], subject)
+    assert SECRET not in str(found)
 
 
 def test_a_bad_config_exits_2(patient: Patient) -> None:
