@@ -707,8 +707,8 @@ def test_the_template_lints(sam: Callable[..., Any]) -> None:
 
 
 def test_the_documentation_names_every_action(template: dict[str, Any]) -> None:
-    """Under "Permissions", for people who must say what a stack may do before they deploy it."""
-    text = (ROOT / "docs/operations.md").read_text().partition("\n## Permissions\n")[2].partition("\n## ")[0]
+    """Under "Permissions: iam", for people who must say what a stack may do before they deploy it."""
+    text = (ROOT / "docs/operations.md").read_text().partition("\n## Permissions: iam\n")[2].partition("\n## ")[0]
     policies = {name: one for name, one in template["Resources"].items() if one["Type"].startswith("AWS::IAM::")}
     actions = set(
         re.findall(r'"((?:aps|s3|sqs|logs|secretsmanager|ssm|kms|ec2|ecs|sts|lambda):[A-Z]\w+)"', json.dumps(policies))
