@@ -183,8 +183,9 @@ BUILT_FOR := Architecture=$(ARCH) Runtime=python$(PYTHON_VERSION)
 build: $(VENV)/.dev ## builds the artefact in .aws-sam/build (ARCH=x86_64, PYTHON_VERSION=3.14)
 	$(SAM) build --parameter-overrides $(BUILT_FOR)
 
-deploy: build ## deploys to AWS after you confirm the changes (STACK=… PARAMETERS="Interval=5m …", others stay)
-	$(SAM) deploy $(if $(STACK),--stack-name $(STACK)) --parameter-overrides $(BUILT_FOR) $(PARAMETERS)
+# Variables of the command line reach the module by its environment. An ARCH that is not given is the stack's own.
+deploy: $(VENV)/.dev ## checks, builds and deploys a config (CONFIG=my.yaml STACK=… WORKSPACE=ws-… PARAMETERS="Interval=5m …")
+	@ARCH=$(if $(filter file,$(origin ARCH)),,$(ARCH)) SAM="$(SAM)" PYTHONPATH=functions:cli:. $(PY) -m deploy
 
 # The two variables reach nothing but this command; SIGNING_KEY is the path of a key of OpenSSH.
 release: $(VENV)/.dev ## builds, signs and tags a release (SIGNING_KEY=…, or DRY_RUN=1 to look at it)
@@ -259,6 +260,7 @@ build-PusherFunction build-OperatorFunction:
 artefact: $(PACKAGES)
 	@mkdir -p "$(ARTIFACTS_DIR)"
 	@cp -R $(PACKAGES)/. functions/lambda_remote_write "$(ARTIFACTS_DIR)/"
+	@if [ -n "$$PUSHER_CONFIG_FILE" ]; then cp "$$PUSHER_CONFIG_FILE" "$(ARTIFACTS_DIR)/lambda_remote_write/config.yaml"; fi
 	@find "$(ARTIFACTS_DIR)" \( -name __pycache__ -o -name '*.pyi' \) -prune -exec rm -rf {} +
 	@if $(RUNTIME_PYTHON) -c "" 2>/dev/null; then \
 	  $(RUNTIME_PYTHON) -m compileall -q -j $(COMPILE_JOBS) -s "$(ARTIFACTS_DIR)" -p /var/task --invalidation-mode unchecked-hash -x '$(NEVER_IMPORTED)' "$(ARTIFACTS_DIR)"; fi

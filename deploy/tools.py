@@ -1,0 +1,97 @@
+"""The programs that a deployment runs: `pusher` of this checkout, and `sam`."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from .errors import DeployError
+from .shell import ROOT
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Runs them with these variables. `folder` is for files that they read."""
+
+    env_vars: Mapping[str, str]
+    folder: Path
+
+    def pusher(self, *arguments: str, **variables: str) -> int:
+        """The exit status; what it prints is shown."""
+        return subprocess.run([*_PUSHER, *arguments], env={**self._env_vars, **variables}, check=False).returncode
+
+    def pusher_output(self, *arguments: str, **variables: str) -> tuple[int, str]:
+        """The exit status, and what it prints on stdout."""
+        done = subprocess.run(
+            [*_PUSHER, *arguments],
+            env={**self._env_vars, **variables},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    def sam(self, *arguments: str, **variables: str) -> int:
+        """The exit status; what it prints is shown. Raises DeployError when there is no such program."""
+        program = ["env", *shlex.split(self.env_vars.get("SAM", "sam"))]  # it may have variables of its own in front
+        env_vars = {**self._env_vars, **variables}
+        status = subprocess.run([*program, *arguments], cwd=ROOT, env=env_vars, check=False).returncode
+        if status == _NOT_FOUND:
+            raise DeployError(f"{program[-1]} cannot be run: make setup installs it")
+        return status
+
+    @property
+    def _env_vars(self) -> dict[str, str]:
+        """Without what make tells its own children: the build's make is not one of them."""
+        return {name: text for name, text in self.env_vars.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+
+
+_NOT_FOUND = 127
+_PUSHER = (sys.executable, "-m", "lambda_remote_write_cli")
+
+
+def build(tools: Tools, architecture: str, config: Path | None) -> None:
+    """Builds the artefact in .aws-sam/build, with this config in it. Raises DeployError."""
+    variables = {"ARCH": architecture, "PUSHER_CONFIG_FILE": str(config or "")}
+    if tools.sam("build", "--parameter-overrides", f"Architecture={architecture}", **variables):
+        raise DeployError("the build failed, as sam build says above. Nothing was deployed")
+
+
+def deploy(tools: Tools, stack: str, region: str, parameters: Mapping[str, str], *, asks: bool) -> bool:
+    """Shows the changes, asks, and applies them. False when SAM failed. A parameter that is not given stays."""
+    options = ["--stack-name", stack, "--region", region]
+    options.append("--confirm-changeset" if asks else "--no-confirm-changeset")
+    if parameters:
+        file = tools.folder / f"deploy-{stack}.yaml"  # no value needs quoting in a file
+        file.write_text(yaml.safe_dump(dict(parameters)))
+        options += ["--parameter-overrides", f"file://{file}"]
+    return tools.sam("deploy", *options) == 0
+
+
+@contextmanager
+def alone(stack: str, folder: Path) -> Iterator[None]:
+    """While no other deployment builds in this checkout: they would deploy each other's artefact. Raises DeployError.
+    The lock ends with its process, however that ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "deploy.lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise DeployError(
+                f"another make deploy is at work in this checkout ({file.read().strip()}). Wait until it has ended, "
+                "and deploy again"
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()}, stack {stack}")
+        file.flush()
+        yield
