@@ -24,11 +24,11 @@ def deploy(env_vars: Mapping[str, str], shell: Shell) -> int:
     known = template.parameters()
     wanted = settings(env_vars, known, shell.is_terminal)
     with tools.alone(wanted.stack, shell.build), sentences():
-        cloud = connect(env_vars)
+        cloud = connect(env_vars, shell.session)
         shell.say(f"account {cloud.account} ({cloud.arn}), region {cloud.region}, stack {wanted.stack}")
         found = stack.describe(cloud, wanted.stack)
         stack.check(cloud, found)
-        deployment = Deployment(wanted, cloud, found, known, tools.Tools(env_vars, shell.build), shell)
+        deployment = Deployment(wanted, cloud, found, known, tools.Tools(env_vars, shell.build, shell.run), shell)
         checks.place(deployment)
         checks.config(deployment)
         changes = checks.parameter_changes(deployment)

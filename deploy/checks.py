@@ -44,8 +44,8 @@ def config(deployment: Deployment) -> None:
     status = deployment.tools.pusher("doctor", location, *of_stack, **variables)
     if status and not wanted.force:
         raise DeployError(
-            "pusher doctor says above what to correct first. Nothing was deployed. FORCE=1 deploys all the same, as for "
-            "targets that can be reached from the function's VPC alone",
+            "pusher doctor says above what to correct first. Nothing was deployed. FORCE=1 deploys all the same, as "
+            "for targets that are reached from the function's VPC alone",
             status,
         )
 

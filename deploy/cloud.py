@@ -38,12 +38,10 @@ class Cloud:
         return self.arn.split(":")[1]
 
 
-def connect(env_vars: Mapping[str, str]) -> Cloud:
+def connect(env_vars: Mapping[str, str], new_session: Callable[[], Any]) -> Cloud:
     """As the AWS command line would. Raises DeployError without region or credentials."""
-    import boto3
-
     with sentences():
-        session = boto3.Session()
+        session = new_session()
         region = env_vars.get("AWS_REGION") or session.region_name
         if not region:
             raise bad_usage("no region: AWS_REGION=eu-west-1 make deploy …, or aws configure set region eu-west-1")
@@ -51,8 +49,7 @@ def connect(env_vars: Mapping[str, str]) -> Cloud:
 
         def client(service: str) -> Any:
             if service not in made:
-                create: Callable[..., Any] = session.client
-                made[service] = create(service, region_name=region)
+                made[service] = session.client(service, region_name=region)
             return made[service]
 
         identity = client("sts").get_caller_identity()

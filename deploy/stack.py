@@ -20,12 +20,12 @@ _CONSEQUENCES = ("cancelled", "The following resource(s) failed")  # of another 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """`status` is empty for one that does not exist. `updated` changes with every deployment."""
+    """`status` is empty for one that does not exist. `last_event` changes with every deployment."""
 
     name: str
     status: str = ""
     reason: str = ""
-    updated: str = ""
+    last_event: str = ""
     parameters: Mapping[str, str] | None = None
     outputs: Mapping[str, str] | None = None
 
@@ -35,7 +35,7 @@ class Stack:
 
     def is_changed_from(self, before: Stack) -> bool:
         """Whether a deployment has begun since."""
-        return not self.is_new and (before.is_new or self.updated != before.updated)
+        return not self.is_new and (before.is_new or self.last_event != before.last_event)
 
     def parameter(self, name: str, default: str) -> str:
         return (self.parameters or {}).get(name, default)
@@ -48,6 +48,7 @@ def describe(cloud: Cloud, name: str) -> Stack:
     """Raises ClientError and BotoCoreError."""
     try:
         (found,) = cloud.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+        events = cloud.client("cloudformation").describe_stack_events(StackName=name)["StackEvents"]  # newest first
     except ClientError as error:
         if code_of(error) == "ValidationError":  # "Stack with id … does not exist"
             return Stack(name)
@@ -56,7 +57,7 @@ def describe(cloud: Cloud, name: str) -> Stack:
         name,
         found["StackStatus"],
         found.get("StackStatusReason", ""),
-        str(found.get("LastUpdatedTime") or found["CreationTime"]),
+        events[0]["EventId"] if events else "",
         {one["ParameterKey"]: one.get("ParameterValue", "") for one in found.get("Parameters", ())},
         {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", ())},
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from .errors import DeployError
-from .shell import ROOT
+from .shell import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,27 +23,20 @@ class Tools:
 
     env_vars: Mapping[str, str]
     folder: Path
+    run: Run
 
     def pusher(self, *arguments: str, **variables: str) -> int:
         """The exit status; what it prints is shown."""
-        return subprocess.run([*_PUSHER, *arguments], env={**self._env_vars, **variables}, check=False).returncode
+        return self.run([*_PUSHER, *arguments], {**self._env_vars, **variables}, False)[0]
 
     def pusher_output(self, *arguments: str, **variables: str) -> tuple[int, str]:
         """The exit status, and what it prints on stdout."""
-        done = subprocess.run(
-            [*_PUSHER, *arguments],
-            env={**self._env_vars, **variables},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-        return done.returncode, done.stdout
+        return self.run([*_PUSHER, *arguments], {**self._env_vars, **variables}, True)
 
     def sam(self, *arguments: str, **variables: str) -> int:
         """The exit status; what it prints is shown. Raises DeployError when there is no such program."""
         program = ["env", *shlex.split(self.env_vars.get("SAM", "sam"))]  # it may have variables of its own in front
-        env_vars = {**self._env_vars, **variables}
-        status = subprocess.run([*program, *arguments], cwd=ROOT, env=env_vars, check=False).returncode
+        status, _ = self.run([*program, *arguments], {**self._env_vars, **variables}, False)
         if status == _NOT_FOUND:
             raise DeployError(f"{program[-1]} cannot be run: make setup installs it")
         return status
