@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,9 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_multi_constructor("!", lambda *_: None)
 
 
+@cache
 def groups(path: Path = TEMPLATE) -> list[Group]:
+    """Read once: that takes a second."""
     template: dict[str, Any] = yaml.load(path.read_text(), _Loader)  # noqa: S506 - a SafeLoader
     interface = template["Metadata"]["AWS::CloudFormation::Interface"]
     labels = {name: one["default"] for name, one in interface["ParameterLabels"].items()}

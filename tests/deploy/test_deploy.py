@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -338,31 +337,17 @@ def test_files_that_the_artefact_will_not_have_are_named(
     assert said.endswith(instead)
 
 
-Break = Callable[[Deployer], dict[str, str]]
-
-
-def expired(deployer: Deployer) -> dict[str, str]:
-    deployer.aws.refusal = (400, "ExpiredToken")
-    return {}
-
-
-def unknown_keys(deployer: Deployer) -> dict[str, str]:
-    deployer.aws.refusal = (403, "InvalidClientTokenId")
-    return {}
-
-
 @pytest.mark.parametrize(
-    ("broken", "said"),
+    ("code", "said"),
     [
-        (expired, "the AWS credentials have expired: aws sso login"),
-        (unknown_keys, "AWS does not know these credentials (InvalidClientTokenId): aws sso login"),
+        ("ExpiredToken", "the AWS credentials have expired: aws sso login"),
+        ("InvalidClientTokenId", "AWS does not know these credentials (InvalidClientTokenId): aws sso login"),
+        ("AccessDenied", "you may not GetCallerIdentity: not authorized"),
     ],
 )
-def test_credentials_that_aws_refuses_end_in_a_sentence(
-    deployer: Deployer, config: Path, broken: Break, said: str
-) -> None:
-    variables = broken(deployer)
-    done = deployer.run(CONFIG=str(config), **variables)
+def test_credentials_that_aws_refuses_end_in_a_sentence(deployer: Deployer, config: Path, code: str, said: str) -> None:
+    deployer.aws.refusal = (403, code)
+    done = deployer.run(CONFIG=str(config))
     assert (done.status, done.error[: len(said)], deployer.commands) == (1, said, [])
 
 
@@ -494,8 +479,10 @@ def test_two_at_once_in_a_checkout_end_in_a_sentence(deployer: Deployer, config:
 
 
 def test_a_config_in_ssm_is_not_hidden_by_one_in_the_artefact(deployer: Deployer, config: Path) -> None:
+    text = config.read_text()
+    deployer.aws.client("ssm").put_parameter(Name="/pusher", Value=text, Type="String")
     deployer.run(CONFIG=str(config), PARAMETERS="Interval=5m")
-    deployer.stack().parameters["Config"] = "ssm:/pusher"
+    deployer.run(PARAMETERS="Config=ssm:/pusher", FORCE="1")
     done = deployer.run(CONFIG=str(config))
     assert f"aws ssm put-parameter --name /pusher --overwrite --value file://{config}" in done.error
     assert deployer.run(CONFIG=str(config), PARAMETERS="Config=").status == 0

@@ -105,5 +105,9 @@ class Aws:
             answer: Iterable[bytes] = self._application(environ, started)
             return answer
         status, code = self.refusal
+        if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):  # a service of XML
+            started(f"{status} Refused", [("Content-Type", "text/xml")])
+            error = f"<Error><Code>{code}</Code><Message>not authorized: {code}</Message></Error>"
+            return [f"<ErrorResponse>{error}<RequestId>1</RequestId></ErrorResponse>".encode()]
         started(f"{status} Refused", [("Content-Type", "application/x-amz-json-1.1")])
         return [json.dumps({"__type": code, "message": f"not authorized: {code}"}).encode()]
