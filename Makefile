@@ -59,8 +59,11 @@ $(VENV)/.dev: requirements/dev.txt requirements/run.txt pyproject.toml | $(PY)
 
 # --- Daily work --------------------------------------------------------------------------------------------------------
 
-demo: $(VENV)/.run ## runs a push from end to end, without AWS, and shows a page (ARGS=--no-page)
-	@$(WITH_SOURCES) $(PY) -m sandbox.demo $(ARGS)
+# With CONFIG, demo and invoke ask the sources of that config, and keep the samples on this machine.
+OWN_CONFIG = $(if $(CONFIG),--config "$(CONFIG)")
+
+demo: $(VENV)/.run ## runs a push from end to end, without AWS, and shows a page (CONFIG=my.yaml for your own; ARGS=--no-page)
+	@$(WITH_SOURCES) $(PY) -m sandbox.demo $(OWN_CONFIG) $(ARGS)
 
 screenshot: $(VENV)/.dev ## makes the README's picture of the demo's page (needs Chromium or Chrome)
 	@$(WITH_SOURCES) $(PY) -m generate.screenshot docs/demo.png
@@ -96,9 +99,9 @@ types: $(VENV)/.dev
 
 EVENT ?= events/schedule.json
 
-invoke: $(VENV)/.dev ## sends an event to the real Lambda runtime, without AWS (EVENT=events/plan.json)
+invoke: $(VENV)/.dev ## sends an event to the real Lambda runtime, without AWS (EVENT=events/plan.json CONFIG=my.yaml)
 	@$(MAKE) --no-print-directory build/host.stamp ARCH=host BUILD_PYTHON=$(PY)
-	@$(WITH_SOURCES) $(PY) -m sandbox.runtime --artefact build/host --event $(EVENT)
+	@$(WITH_SOURCES) $(PY) -m sandbox.runtime --artefact build/host --event $(EVENT) $(OWN_CONFIG)
 
 bench: $(VENV)/.dev ## measures this sender beside its peers
 	@$(WITH_SOURCES) $(PY) -m bench

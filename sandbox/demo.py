@@ -12,12 +12,14 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import plotext
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from . import own_config
 from .page import panels
 from .page.server import PageServer
 from .page.state import clock_text, run
@@ -37,14 +39,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the demo; a few seconds of wall time, and the page until Ctrl-C. Returns the exit status."""
     options = _parser().parse_args(arguments)
     console = Console(width=110, highlight=False)
+    is_watched = not options.no_page and os.environ.get("CI") != "true" and sys.stdout.isatty()
+    if options.config:
+        return own_config.show(options.config, console, dict(os.environ), goes_on=is_watched)
     with contextlib.ExitStack() as stack:
         prometheus = stack.enter_context(_prometheus())
         world = stack.enter_context(Simulation(forward_url=prometheus.write_url if prometheus else None))
         panel = panels.of_prometheus(prometheus) if prometheus else panels.of_receiver(world.receiver)
         computed_by = "a real Prometheus that got the same requests" if prometheus else _HERE
         _tell(console, world, panel, computed_by)
-        has_page = not options.no_page and os.environ.get("CI") != "true" and sys.stdout.isatty()
-        if has_page:
+        if is_watched:
             try:
                 server = stack.enter_context(PageServer(world, panel, computed_by, port=options.port))
             except OSError as error:
@@ -57,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "check prints every mistake at once, plan asks your API and sends nothing:\n"
         )
         console.print(Text(_YOUR_API), soft_wrap=True)
-        if has_page:
+        if is_watched:
             _wait_for_ctrl_c(console)
     return 0
 
@@ -69,6 +73,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog="make passes options on: make demo ARGS='--port 8080'. Without a terminal, or with CI=true, the demo "
         "ends by itself.",
     )
+    own = "run this config instead: its sources are asked, and the samples stay here"
+    parser.add_argument("--config", type=Path, metavar="FILE", help=own)
     parser.add_argument("--no-page", action="store_true", help="end after the text, without the page")
     parser.add_argument("--port", type=_port, default=0, help="of the page on 127.0.0.1; by default one that is free")
     return parser

@@ -238,10 +238,12 @@ def main(argv: list[str] | None = None) -> int:
     from sandbox.amp import Receiver, SigV4
     from sandbox.api import Api
     from sandbox.example import usage_config
+    from sandbox.own_config import BadConfig, in_sandbox, own_variables
 
     parser = argparse.ArgumentParser(prog="python -m sandbox.runtime", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--artefact", type=Path, default=Path("build/host"))
     parser.add_argument("--event", type=Path, default=Path("events/schedule.json"))
+    parser.add_argument("--config", type=Path, help="your config: its sources are asked, and the samples stay here")
     options = parser.parse_args(argv)
     try:
         event = json.loads(options.event.read_text())
@@ -250,12 +252,22 @@ def main(argv: list[str] | None = None) -> int:
         print(f"--event {options.event}: {detail}", file=sys.stderr)
         return 2
     function, handler = function_of(event)
-    signed = SigV4(token=AWS_ENVIRONMENT["AWS_SESSION_TOKEN"])
-    with Api() as api, Receiver(auth=signed) as receiver, tempfile.TemporaryDirectory() as folder:
-        config = Path(folder) / "config.yaml"
-        job = usage_config(api.url, receiver.url, ranges=event.get("action") == "backfill")
-        config.write_text(f"{job}spool: {{location: {folder}/spool}}\n")
-        env_vars = json.loads(ENVIRONMENT_FILE.read_text())[function] | {"PUSHER_CONFIG": str(config)}
+    signed = None if options.config else SigV4(token=AWS_ENVIRONMENT["AWS_SESSION_TOKEN"])
+    with Receiver(auth=signed) as receiver, ExitStack() as stack:
+        env_vars = json.loads(ENVIRONMENT_FILE.read_text())[function]
+        if options.config:
+            try:
+                config = stack.enter_context(in_sandbox(options.config, receiver.url))
+            except BadConfig as error:
+                print(f"--config {error}", file=sys.stderr)
+                return 2
+            env_vars |= own_variables(config, os.environ)
+        else:
+            api, folder = stack.enter_context(Api()), stack.enter_context(tempfile.TemporaryDirectory())
+            config = Path(folder) / "config.yaml"
+            job = usage_config(api.url, receiver.url, ranges=event.get("action") == "backfill")
+            config.write_text(f"{job}spool: {{location: {folder}/spool}}\n")
+        env_vars["PUSHER_CONFIG"] = str(config)
         print(f"{function}  {options.event}")
         with LambdaRuntime(options.artefact, f"lambda_remote_write.app.{handler}", env_vars) as runtime:
             result = runtime.invoke(event)

@@ -262,17 +262,16 @@ def test_the_message_on_windows_names_wsl(tmp_path: Path) -> None:
 def test_make_deploy_goes_where_the_aws_command_line_would(
     tmp_path: Path, given: dict[str, str], used: str | None
 ) -> None:
-    """Its documentation: AWS_REGION "overrides the AWS_DEFAULT_REGION environment variable". SAM's botocore reads the
-    latter alone."""
-    sam = tmp_path / "sam"
-    sam.write_text(
-        f"#!{sys.executable}\nfrom botocore.session import Session\nprint(Session().get_config_variable('region'))\n"
-    )
-    sam.chmod(0o755)
-    given |= {"AWS_CONFIG_FILE": str(tmp_path / "none")}
-    result = make("--old-file=build", "deploy", variables=[f"SAM={sam}"], **given)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines()[-1] == str(used)
+    """Its documentation: AWS_REGION "overrides the AWS_DEFAULT_REGION environment variable". boto3 reads the latter
+    alone. The address is one on which nothing listens."""
+    config = tmp_path / "config"
+    config.write_text("[default]\n")
+    given |= {"AWS_CONFIG_FILE": str(config), "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1"}
+    keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
+    result = make("deploy", variables=["CONFIG=README.md", "YES=1"], **given, **keys)
+    assert result.returncode != 0
+    assert ("make deploy: no region" in result.stderr) == (used is None), result.stderr
+    assert ("AWS cannot be asked" in result.stderr) == (used is not None), result.stderr
 
 
 @pytest.mark.parametrize(("given", "used"), [({}, ""), ({"STACK": "metrics"}, "--stack-name metrics")])
@@ -281,6 +280,28 @@ def test_make_deploy_goes_to_the_stack_that_a_runbooks_shell_has_named(given: di
     assert result.returncode == 0, result.stderr
     built_for = "Architecture=arm64 Runtime=python3.13"
     assert result.stdout.split() == f"sam deploy {used} --parameter-overrides {built_for}".split()
+def test_make_deploy_refuses_bad_usage_in_a_sentence() -> None:
+    result = make("deploy", variables=["CONFIG=nothing.yaml", "YES=1"])
+    assert result.stderr.splitlines()[0].startswith("make deploy: CONFIG=nothing.yaml does not exist")
+
+
+def test_an_architecture_that_is_not_given_is_the_stacks_own() -> None:
+    for variables, used in (([], "ARCH= "), (["ARCH=x86_64"], "ARCH=x86_64 ")):
+        assert used in make("--dry-run", "deploy", variables=variables).stdout
+
+
+def test_the_config_that_is_deployed_is_in_the_artefact_alone(tmp_path: Path) -> None:
+    """And in no tracked file."""
+    packaged = ROOT / "functions/lambda_remote_write/config.yaml"
+    before, config = packaged.read_bytes(), tmp_path / "my config.yaml"
+    config.write_text("# mine\n")
+    (tmp_path / "packages").mkdir()
+    for given, found in (("", before), (str(config), b"# mine\n")):
+        variables = [f"PACKAGES={tmp_path / 'packages'}", f"ARTIFACTS_DIR={tmp_path / 'artefact'}"]
+        made = make("--old-file", str(tmp_path / "packages"), "artefact", variables=variables, PUSHER_CONFIG_FILE=given)
+        assert made.returncode == 0, made.stderr
+        assert (tmp_path / "artefact/lambda_remote_write/config.yaml").read_bytes() == found
+    assert packaged.read_bytes() == before
 
 
 def test_an_unknown_machine_is_refused() -> None:
