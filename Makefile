@@ -139,6 +139,7 @@ docs: $(VENV)/.dev ## writes the generated parts of docs/ again
 	@$(WITH_SOURCES) $(PY) -m generate.refusals
 	@$(WITH_SOURCES) $(PY) -m generate.config_tables
 	@$(WITH_SOURCES) $(PY) -m generate.config_schema
+	@$(WITH_SOURCES) $(PY) -m generate.parameters
 
 LOCK := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
   --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
@@ -154,6 +155,7 @@ lock: | $(PY) ## pins the requirements again (LOCK_ARGS=--upgrade for newer ones
 clean: ## removes build output, keeps the environment
 	rm -rf build .aws-sam .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find functions cli dashboards generate release sandbox tests bench -name __pycache__ -prune -exec rm -rf {} +
+	find functions cli dashboards deploy generate sandbox tests bench -name __pycache__ -prune -exec rm -rf {} +
 
 # --- The artefact ------------------------------------------------------------------------------------------------------
 
