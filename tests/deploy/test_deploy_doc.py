@@ -1,10 +1,10 @@
-"""Every command of docs/deploy.md runs as it stands, in the order of the page: aws for real against moto, git in a
-checkout with a tag, and make and sed with the checkout's files. `make deploy` is a program that takes the variables as the
-real one does, and does its work on the stack."""
+"""Every command of docs/deploy.md runs as it stands, in the order of the page: aws for real against moto, git and sed
+in a checkout with a tag. For make stands a program that takes the variables as the real one does."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -86,9 +86,7 @@ def deployed(aws: Aws) -> None:
         "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
         "Outputs": {name: {"Value": value} for name, value in outputs.items()},
     }
-    aws.client("cloudformation").create_stack(
-        StackName="lambda-remote-write", TemplateBody=__import__("json").dumps(body)
-    )
+    aws.client("cloudformation").create_stack(StackName="lambda-remote-write", TemplateBody=json.dumps(body))
 
 
 def test_the_commands_of_the_page_run_and_leave_nothing_behind(
@@ -104,8 +102,8 @@ def test_the_commands_of_the_page_run_and_leave_nothing_behind(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr + done.stdout
     assert [line for line in done.stderr.splitlines() if line and not line.startswith("--- block")] == []
-    assert aws.client("s3").get_object(Bucket="configs-EXAMPLE", Key="pusher.yaml")["Body"].read() == b"# first"
-    assert [one["Name"] for one in aws.client("s3").list_buckets()["Buckets"]] == ["configs-EXAMPLE"]
+    assert aws.client("s3").get_object(Bucket="configs-example", Key="pusher.yaml")["Body"].read() == b"# first"
+    assert [one["Name"] for one in aws.client("s3").list_buckets()["Buckets"]] == ["configs-example"]
     assert aws.client("amp").list_workspaces()["workspaces"] == []
     assert aws.client("cloudformation").describe_stacks()["Stacks"] == []
     (policy,) = aws.client("iam").list_policies(Scope="Local")["Policies"]
