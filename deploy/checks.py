@@ -40,8 +40,9 @@ def config(deployment: Deployment) -> None:
         deployment.shell.say(f"not in the artefact: {sentence}")
     if missing and not wanted.force:
         raise bad_usage("the function would not find the files above. FORCE=1 deploys without them")
-    of_stack = [] if deployment.stack.is_new else ["--stack", wanted.stack]
-    status = deployment.tools.pusher("doctor", location, *of_stack, **variables)
+    # The spool and a workspace that the stack has created, or will create, the doctor learns from the stack.
+    own = variables | {"PUSHER_WORKSPACE": deployment.value("WorkspaceId"), "PUSHER_SPOOL": ""}
+    status = deployment.tools.pusher("doctor", location, "--stack", wanted.stack, **own)
     if status and not wanted.force:
         raise DeployError(
             "pusher doctor says above what to correct first. Nothing was deployed. FORCE=1 deploys all the same, as "

@@ -19,7 +19,8 @@ from .shell import Run
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """Runs them with these variables. `folder` is for files that they read."""
+    """Runs them with these variables. `folder` is for files that they read. A variable that a call gives as an empty
+    text is not set."""
 
     env_vars: Mapping[str, str]
     folder: Path
@@ -27,24 +28,25 @@ class Tools:
 
     def pusher(self, *arguments: str, **variables: str) -> int:
         """The exit status; what it prints is shown."""
-        return self.run([*_PUSHER, *arguments], {**self._env_vars, **variables}, False)[0]
+        return self.run([*_PUSHER, *arguments], self._with(variables), False)[0]
 
     def pusher_output(self, *arguments: str, **variables: str) -> tuple[int, str]:
         """The exit status, and what it prints on stdout."""
-        return self.run([*_PUSHER, *arguments], {**self._env_vars, **variables}, True)
+        return self.run([*_PUSHER, *arguments], self._with(variables), True)
 
     def sam(self, *arguments: str, **variables: str) -> int:
         """The exit status; what it prints is shown. Raises DeployError when there is no such program."""
         program = ["env", *shlex.split(self.env_vars.get("SAM", "sam"))]  # it may have variables of its own in front
-        status, _ = self.run([*program, *arguments], {**self._env_vars, **variables}, False)
+        status, _ = self.run([*program, *arguments], self._with(variables), False)
         if status == _NOT_FOUND:
             raise DeployError(f"{program[-1]} cannot be run: make setup installs it")
         return status
 
-    @property
-    def _env_vars(self) -> dict[str, str]:
+    def _with(self, variables: Mapping[str, str]) -> dict[str, str]:
         """Without what make tells its own children: the build's make is not one of them."""
-        return {name: text for name, text in self.env_vars.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+        found = {**self.env_vars, **variables}
+        unset = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS", *(name for name, text in variables.items() if not text)}
+        return {name: text for name, text in found.items() if name not in unset}
 
 
 _NOT_FOUND = 127

@@ -69,8 +69,8 @@ OF_TOOLS = {
         "ContinueUpdateRollback", "CreateChangeSet", "DeleteChangeSet", "DeleteStack", "DescribeChangeSet",
         "DescribeStackEvents", "DescribeStacks", "ExecuteChangeSet", "GetTemplate", "GetTemplateSummary",
     )),
-    "s3:PutObject", "s3:PutBucketVersioning", "s3:GetBucketVersioning",  # the artefact and its bucket, the config
-    "logs:FilterLogEvents", "lambda:GetFunctionConfiguration", "lambda:InvokeFunction",  # the first run, doctor
+    "s3:PutObject", "s3:PutBucketVersioning",  # the artefact and its bucket, the config
+    "logs:FilterLogEvents", "lambda:GetAccountSettings", "lambda:GetFunctionConfiguration", "lambda:InvokeFunction",  # the first run, doctor
     "aps:RemoteWrite", "aps:QueryMetrics",  # doctor's empty write, pusher query
     # Properties that the registry got later than the schemas here.
     "aps:DescribeWorkspaceConfiguration", "aps:UpdateWorkspaceConfiguration",

@@ -6,12 +6,14 @@ import io
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+import zipfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import boto3
 from moto.cloudformation.models import Event, Stack, cloudformation_backends
@@ -31,8 +33,19 @@ json_configs:
   - job_name: usage
     url: {url}/usage
     metrics: [{{name: requests_total, records: "[]", value: apiRequestCount, labels: {{projectCode: projectCode}}}}]
-remote_write: [{{url: "{receiver}", sigv4: {{region: eu-west-1}}}}]
+remote_write: [{{url: "{receiver}"}}]
 """
+
+
+class AwsForDeployers(Aws):
+    """With the one operation of Lambda that `pusher doctor` asks for and moto lacks."""
+
+    def _serve(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if not environ["PATH_INFO"].endswith("/account-settings"):
+            return super()._serve(environ, start_response)
+        limits = {"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 1000}
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [json.dumps({"AccountLimit": limits}).encode()]
 
 
 @cache
@@ -115,6 +128,21 @@ class Deployer:
         """One of the stack's events, of now."""
         stack = self.stack()
         stack.events.append(Event(stack.stack_id, stack.name, resource, "", kind, status, reason, None))
+
+    def prepare(self) -> None:
+        """Makes what a stack's outputs name, for `pusher doctor`."""
+        self.logs()
+        place = {"LocationConstraint": REGION}
+        self.aws.client("s3").create_bucket(Bucket=OUTPUTS["SpoolBucketName"], CreateBucketConfiguration=place)
+        trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+        role = self.aws.client("iam").create_role(RoleName="metrics-PusherRole", AssumeRolePolicyDocument=trust)
+        code = io.BytesIO()
+        with zipfile.ZipFile(code, "w") as file:
+            file.writestr("app.py", "")
+        self.aws.client("lambda").create_function(
+            FunctionName=OUTPUTS["PusherFunctionName"], Runtime="python3.13", Handler="app.handler",
+            Role=role["Role"]["Arn"], Code={"ZipFile": code.getvalue()},
+        )  # fmt: skip
 
     def logs(self, *messages: str) -> None:
         """The function has written these lines just now."""
