@@ -197,7 +197,7 @@ def test_the_config_moves_to_s3_by_the_same_command(deployer: Deployer, config: 
     assert uploaded(deployer) == config.read_text()
     found = deployer.parameters()
     assert (found["Config"], found["ConfigObjectArn"]) == (bucket, "arn:aws:s3:::configs/pusher.yaml")
-    assert deployer.calls[0]["env"]["PUSHER_CONFIG_FILE"] == ""  # the artefact keeps its own
+    assert deployer.calls[0]["env"]["PUSHER_CONFIG_FILE"] is None  # the artefact keeps its own
 
 
 def test_from_then_on_a_new_config_is_uploaded_without_a_deployment(

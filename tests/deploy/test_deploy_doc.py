@@ -76,9 +76,6 @@ def programs(require: Require, tmp_path: Path) -> Path:
 
 def deployed(aws: Aws) -> None:
     """The stack that the page deletes in the end, and what it keeps."""
-    aws.client("s3").create_bucket(
-        Bucket=OUTPUTS["SpoolBucketName"], CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
-    )
     aws.client("s3").put_object(Bucket=OUTPUTS["SpoolBucketName"], Key="spool/amp/0/1", Body=b"waits")
     workspace = aws.client("amp").create_workspace(alias="lambda-remote-write")["workspaceId"]
     outputs = OUTPUTS | {"WorkspaceId": workspace}

@@ -70,7 +70,8 @@ OF_TOOLS = {
         "DescribeStackEvents", "DescribeStacks", "ExecuteChangeSet", "GetTemplate", "GetTemplateSummary",
     )),
     "s3:PutObject", "s3:PutBucketVersioning",  # the artefact and its bucket, the config
-    "logs:FilterLogEvents", "lambda:GetAccountSettings", "lambda:GetFunctionConfiguration", "lambda:InvokeFunction",  # the first run, doctor
+    "logs:FilterLogEvents", "lambda:GetAccountSettings", "lambda:GetFunctionConfiguration",  # the first run, doctor
+    "lambda:InvokeFunction",  # OperatorFunction, by hand
     "aps:RemoteWrite", "aps:QueryMetrics",  # doctor's empty write, pusher query
     # Properties that the registry got later than the schemas here.
     "aps:DescribeWorkspaceConfiguration", "aps:UpdateWorkspaceConfiguration",
