@@ -154,8 +154,7 @@ lock: | $(PY) ## pins the requirements again (LOCK_ARGS=--upgrade for newer ones
 
 clean: ## removes build output, keeps the environment
 	rm -rf build .aws-sam .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	find functions cli dashboards generate release sandbox tests bench -name __pycache__ -prune -exec rm -rf {} +
-	find functions cli dashboards deploy generate sandbox tests bench -name __pycache__ -prune -exec rm -rf {} +
+	find functions cli dashboards deploy generate release sandbox tests bench -name __pycache__ -prune -exec rm -rf {} +
 
 # --- The artefact ------------------------------------------------------------------------------------------------------
 
@@ -188,9 +187,12 @@ BUILT_FOR := Architecture=$(ARCH) Runtime=python$(PYTHON_VERSION)
 build: $(VENV)/.dev ## builds the artefact in .aws-sam/build (ARCH=x86_64, PYTHON_VERSION=3.14)
 	$(SAM) build --parameter-overrides $(BUILT_FOR)
 
-# Variables of the command line reach the module by its environment. An ARCH that is not given is the stack's own.
+# Variables of the command line reach the module by its environment. An ARCH or PYTHON_VERSION that is not given is the
+# stack's own.
 deploy: $(VENV)/.dev ## checks, builds and deploys a config (CONFIG=my.yaml STACK=… WORKSPACE=ws-… PARAMETERS="Interval=5m …")
-	@ARCH=$(if $(filter file,$(origin ARCH)),,$(ARCH)) SAM="$(SAM)" PYTHONPATH=functions:cli:. $(PY) -m deploy
+	@ARCH=$(if $(filter file,$(origin ARCH)),,$(ARCH)) \
+	  PYTHON_VERSION=$(if $(filter file,$(origin PYTHON_VERSION)),,$(PYTHON_VERSION)) \
+	  SAM="$(SAM)" PYTHONPATH=functions:cli:. $(PY) -m deploy
 
 # The two variables reach nothing but this command; SIGNING_KEY is the path of a key of OpenSSH.
 release: $(VENV)/.dev ## builds, signs and tags a release (SIGNING_KEY=…, or DRY_RUN=1 to look at it)

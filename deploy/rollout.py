@@ -15,7 +15,8 @@ def roll_out(deployment: Deployment, found: ParameterChanges) -> int:
     wanted, cloud, shell = deployment.settings, deployment.cloud, deployment.shell
     uploads = bool(wanted.config and deployment.in_s3)
     before = _config_in_s3(deployment) if uploads else None
-    tools.build(deployment.tools, deployment.value("Architecture"), None if uploads else wanted.config)
+    built_for = {name: deployment.value(name) for name in ("Architecture", "Runtime")}
+    tools.build(deployment.tools, built_for, None if uploads else wanted.config)
     _show(deployment, found)
     since = shell.now()
     done = tools.deploy(deployment.tools, wanted.stack, cloud.region, found.values, asks=not wanted.yes)

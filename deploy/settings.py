@@ -14,6 +14,7 @@ from .shell import ROOT
 from .template import Parameter, nearest
 
 _STACK = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
+_VARIABLES = (("WORKSPACE", "WorkspaceId", ""), ("ARCH", "Architecture", ""), ("PYTHON_VERSION", "Runtime", "python"))
 _OBJECT = re.compile(r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9]/[^*]+")
 
 
@@ -71,10 +72,11 @@ def _parameters(env_vars: Mapping[str, str], known: Mapping[str, Parameter]) -> 
     for name, value in _pairs(env_vars.get("PARAMETERS", "")):
         _check(name, value, known)
         found[name], given_with[name] = value, "PARAMETERS"
-    for variable, name in (("WORKSPACE", "WorkspaceId"), ("ARCH", "Architecture")):
+    for variable, name, prefix in _VARIABLES:
         value = env_vars.get(variable, "").strip()
         if not value:
             continue
+        value = prefix + value
         if found.get(name, value) != value:
             raise bad_usage(
                 f"{variable}={value} and {name}={found[name]} in PARAMETERS contradict each other: give one"

@@ -53,10 +53,16 @@ _NOT_FOUND = 127
 _PUSHER = (sys.executable, "-m", "lambda_remote_write_cli")
 
 
-def build(tools: Tools, architecture: str, config: Path | None) -> None:
-    """Builds the artefact in .aws-sam/build, with this config in it. Raises DeployError."""
-    variables = {"ARCH": architecture, "PUSHER_CONFIG_FILE": str(config or "")}
-    if tools.sam("build", "--parameter-overrides", f"Architecture={architecture}", **variables):
+def build(tools: Tools, built_for: Mapping[str, str], config: Path | None) -> None:
+    """Builds the artefact in .aws-sam/build, for these values of Architecture and Runtime and with this config in it.
+    Raises DeployError."""
+    variables = {
+        "ARCH": built_for["Architecture"],
+        "PYTHON_VERSION": built_for["Runtime"].removeprefix("python"),
+        "PUSHER_CONFIG_FILE": str(config or ""),
+    }
+    overrides = [f"{name}={value}" for name, value in built_for.items()]
+    if tools.sam("build", "--parameter-overrides", *overrides, **variables):
         raise DeployError("the build failed, as sam build says above. Nothing was deployed")
 
 

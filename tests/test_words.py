@@ -88,8 +88,7 @@ TEXTS = sorted(
 )  # fmt: skip
 CODE = sorted(
     path
-    for folder in ("functions", "cli", "dashboards", "generate", "release", "sandbox", "bench", "tests")
-    for folder in ("functions", "cli", "dashboards", "deploy", "generate", "sandbox", "bench", "tests")
+    for folder in ("functions", "cli", "dashboards", "deploy", "generate", "release", "sandbox", "bench", "tests")
     for path in (ROOT / folder).rglob("*.py")
     if "generated" not in path.parts and path != Path(__file__)
 )

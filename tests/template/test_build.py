@@ -274,12 +274,6 @@ def test_make_deploy_goes_where_the_aws_command_line_would(
     assert ("AWS cannot be asked" in result.stderr) == (used is not None), result.stderr
 
 
-@pytest.mark.parametrize(("given", "used"), [({}, ""), ({"STACK": "metrics"}, "--stack-name metrics")])
-def test_make_deploy_goes_to_the_stack_that_a_runbooks_shell_has_named(given: dict[str, str], used: str) -> None:
-    result = make("--old-file=build", "--dry-run", "deploy", variables=["SAM=sam"], **given)
-    assert result.returncode == 0, result.stderr
-    built_for = "Architecture=arm64 Runtime=python3.13"
-    assert result.stdout.split() == f"sam deploy {used} --parameter-overrides {built_for}".split()
 def test_make_deploy_refuses_bad_usage_in_a_sentence() -> None:
     result = make("deploy", variables=["CONFIG=nothing.yaml", "YES=1"])
     assert result.stderr.splitlines()[0].startswith("make deploy: CONFIG=nothing.yaml does not exist")
