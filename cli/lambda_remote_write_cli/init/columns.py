@@ -40,6 +40,7 @@ _NAMES = words(
 )
 _PERCENT = re.compile(r"[+-]?[\d.]+ ?%")
 _MEASURE = re.compile(r"[+-]?\d+(?:[.,]\d+)? ?[A-Za-z%°/]{1,8}")
+_WORDS_FOR_PROGRAMS = ("_class", "kind", "apiVersion", "@type", "@odata.type", "icon")  # `10d` is a picture
 _NO_DURATION = re.compile(r"0\d+[A-Za-z]|\d+[A-Z]")
 _WORDY = re.compile(r"https?://|\S+\s+\S+\s+\S+\s+\S+\s+\S+|\n")
 _HAS_NUMBER = re.compile(r"(?<![\w.])([+-]?\d+(?:\.\d+)?)(?![\w]*[.:/-]\d)")
@@ -148,6 +149,8 @@ def _classify_texts(column: Column, texts: Sequence[str]) -> None:
         column.reading = _of_key(column.key)
     elif len(booleans) == len(texts) and not _short(booleans):
         column.kind, column.reading = Kind.NUMBER, Reading((("value_format", "boolean"),))
+    elif column.key in _WORDS_FOR_PROGRAMS:
+        column.kind = Kind.PROSE
     elif (not _names_identifier(column.key) and (found := _uniform(texts))) or (
         (numbers or (booleans and is_state)) and not column.names_record and (found := _mixed(texts)).keys
     ):
@@ -162,7 +165,6 @@ def _classify_texts(column: Column, texts: Sequence[str]) -> None:
         last_word in _PROSE_WORDS
         or (all(map(_MEASURE.fullmatch, texts)) and not column.names_record)
         or any("unit" in snake(word).split("_") or "units" in snake(word).split("_") for word in column.words[:-1])
-        or column.key in ("_class", "kind", "apiVersion", "@type", "@odata.type", "icon")
         or any(_WORDY.search(text) or len(text) > _MAX_LABEL for text in texts)
         or not any(texts)
     ):

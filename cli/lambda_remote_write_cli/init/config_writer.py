@@ -8,6 +8,7 @@ from typing import Any
 
 from lambda_remote_write.report.printable import printable
 
+from ..schema import BESIDE, FIRST_LINE
 from .pages import Paging
 from .proposals import Group, Metric, Proposal, Stamp
 from .request import PLACEHOLDER_URL, Request
@@ -81,7 +82,8 @@ def _head(draft: Draft) -> Iterator[str]:
     yield f"#   pusher plan {file}      shows the samples with their age, and sends nothing"
     yield f"#   pusher push {file}      sends once, from this shell: it needs AWS credentials and the workspace below"
     yield f"#   make deploy CONFIG={file}      in a checkout: the function that does so every minute"
-    yield "# docs/config.md explains every key, and docs/json.md has a recipe for each shape of answer."
+    yield "# docs/config.md explains every key, and docs/json.md has a recipe for each shape of answer. In an editor:"
+    yield f"#   pusher schema -o {BESIDE}      then make this the first line: {FIRST_LINE}"
     for variable in draft.request.variables:
         yield f"# A secret: export {variable}=… before plan and push. For Lambda, keep it in Secrets Manager, write"
         yield f"# secretsmanager:NAME in the place of env:{variable}, and allow it with the parameter SecretArns."
@@ -163,7 +165,7 @@ def _metric(metric: Metric, group: Group, now_ms: int) -> Iterator[str]:
     labels = group.state_labels if is_stateset else group.labels
     yield from _labels(labels)
     if group.stamp and metric.has_stamp:
-        yield from _stamp(group.stamp, now_ms, is_asked=metric is not group.metrics[0])
+        yield from _stamp(group.stamp, now_ms, was_asked=metric is not group.metrics[0])
 
 
 def _labels(labels: Mapping[str, str]) -> Iterator[str]:
@@ -182,7 +184,7 @@ _TYPE_QUESTIONS = {
 }
 
 
-def _stamp(stamp: Stamp, now_ms: int, *, is_asked: bool) -> Iterator[str]:
+def _stamp(stamp: Stamp, now_ms: int, *, was_asked: bool) -> Iterator[str]:
     zone = {"timezone": stamp.timezone} if stamp.timezone else {}
     if stamp.format:
         yield f"        timestamp: {flow({'path': stamp.path, 'format': stamp.format, **zone})}"
@@ -191,7 +193,7 @@ def _stamp(stamp: Stamp, now_ms: int, *, is_asked: bool) -> Iterator[str]:
     asked = "in this unit" if stamp.time.format.startswith("unix") else "in UTC" if not stamp.time.has_zone else ""
     question = f"{asked}, {age}: the time of the value?".removeprefix(", ")
     shown = flow({"path": stamp.path, "format": stamp.time.format})
-    if is_asked:
+    if was_asked:
         yield f"        # timestamp: {shown}"
         return
     yield _with_comment(f"        # timestamp: {shown}", question)

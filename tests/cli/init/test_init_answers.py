@@ -76,6 +76,7 @@ def test_a_file_without_url_leaves_a_place_for_it(tmp_path: Path, capsys: pytest
     [
         ("v", [1, 2.5], Kind.NUMBER, {}),
         ("ok", [True, False], Kind.NUMBER, {}),
+        ("icon", ["10d"], Kind.PROSE, {}),
         ("price", ["97.5", "97"], Kind.NUMBER, {}),
         ("cpu", ["7%", "63.5 %"], Kind.NUMBER, {"value_format": "percent"}),
         ("mem", ["32 GB"], Kind.NUMBER, {"value_format": "quantity"}),
