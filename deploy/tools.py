@@ -61,8 +61,8 @@ def build(tools: Tools, built_for: Mapping[str, str], config: Path | None) -> No
         "PYTHON_VERSION": built_for["Runtime"].removeprefix("python"),
         "PUSHER_CONFIG_FILE": str(config or ""),
     }
-    overrides = [f"{name}={value}" for name, value in built_for.items()]
-    if tools.sam("build", "--parameter-overrides", *overrides, **variables):
+    overrides = " ".join(f"{name}={value}" for name, value in built_for.items())
+    if tools.sam("build", "--parameter-overrides", overrides, **variables):
         raise DeployError("the build failed, as sam build says above. Nothing was deployed")
 
 

@@ -32,7 +32,9 @@ def test_a_config_becomes_a_stack_and_the_first_run_is_shown(deployer: Deployer,
     done = deployer.run(CONFIG=str(config), WORKSPACE=GIVEN, PARAMETERS="Interval=2m")
     assert (done.status, deployer.commands) == (0, ["build", "deploy"])
     build, deploy = deployer.calls
-    assert build["env"] == {"PUSHER_CONFIG_FILE": str(config), "ARCH": "arm64", "MAKEFLAGS": None}
+    built_for = {"ARCH": "arm64", "PYTHON_VERSION": "3.13"}
+    assert build["env"] == {"PUSHER_CONFIG_FILE": str(config), **built_for, "MAKEFLAGS": None}
+    assert build["parameter_overrides"] == {"Architecture": "arm64", "Runtime": "python3.13"}
     assert deploy["parameter_overrides"] == {"Interval": "2m", "WorkspaceId": GIVEN}
     assert (deploy["confirm_changeset"], deploy["stack_name"], deploy["region"]) == (True, "metrics", "eu-west-1")
     assert "create metrics in account 123456789012, eu-west-1" in done.lines
@@ -44,6 +46,15 @@ def test_a_config_becomes_a_stack_and_the_first_run_is_shown(deployer: Deployer,
         f"  query    PUSHER_WORKSPACE={GIVEN} AWS_REGION=eu-west-1 .venv/bin/pusher query {config} 'up'",
         f"  Grafana  make grafana URL=https://… WORKSPACE={GIVEN} REGION=eu-west-1",
     ]
+
+
+def test_the_artefact_is_built_for_what_the_stack_runs_on(deployer: Deployer, config: Path) -> None:
+    """Also when the variables do not say it again: those of the first deployment stay."""
+    assert deployer.run(CONFIG=str(config), ARCH="x86_64", PYTHON_VERSION="3.14", PARAMETERS="Interval=5m").status == 0
+    assert deployer.run(CONFIG=str(config), PARAMETERS="Interval=10m").status == 0
+    builds = [call for call in deployer.calls if call["command"] == "build"]
+    found = [(call["env"]["ARCH"], call["env"]["PYTHON_VERSION"], call["parameter_overrides"]) for call in builds]
+    assert found == [("x86_64", "3.14", {"Architecture": "x86_64", "Runtime": "python3.14"})] * 2
 
 
 def test_account_and_region_are_the_first_line(deployer: Deployer, config: Path) -> None:

@@ -110,7 +110,7 @@ def test_the_commands_of_the_page_run_and_leave_nothing_behind(
 def test_every_variable_of_the_table_is_one_that_the_command_reads() -> None:
     read = "".join((ROOT / "deploy" / name).read_text() for name in ("settings.py",))
     named = [line.split("`")[1] for line in PAGE.read_text().splitlines() if line.startswith("| `")]
-    assert len(named) == 8
+    assert len(named) == 9
     assert [name for name in named if f'"{name}"' not in read] == []
 
 

@@ -31,7 +31,7 @@ def sam(arguments: Sequence[str], folder: Path, client: Callable[[str], Any]) ->
     """The exit status."""
     options = _parser().parse_args(arguments)
     given = _parameters(options.parameter_overrides)
-    names = ("PUSHER_CONFIG_FILE", "ARCH", "MAKEFLAGS")
+    names = ("PUSHER_CONFIG_FILE", "ARCH", "PYTHON_VERSION", "MAKEFLAGS")
     call = {**vars(options), "parameter_overrides": given, "env": {name: os.environ.get(name) for name in names}}
     with (folder / "calls").open("a") as log:
         log.write(json.dumps(call) + "\n")
