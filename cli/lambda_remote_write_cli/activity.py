@@ -113,13 +113,16 @@ _IsDone = Callable[[float], bool]
 def _on_a_terminal(activity: Activity, console: Console, is_done: _IsDone) -> None:
     if is_done(_FIRST_SECONDS):
         return
-    with Status("", console=console) as status:
+    status = Status("", console=console)  # which hides the cursor from its start on
+    try:
         while not is_done(_FRAME_SECONDS):
             if activity.is_paused:
                 status.stop()
             else:
                 status.update(console.render_str(activity.words(), markup=False))
                 status.start()
+    finally:
+        status.stop()
 
 
 def _elsewhere(activity: Activity, console: Console, is_done: _IsDone) -> None:
