@@ -8,7 +8,7 @@ from lambda_remote_write_cli.doctor.endpoints import vpc_endpoint
 from lambda_remote_write_cli.doctor.findings import Finding, Status
 from sandbox.amp import Authorization
 from sandbox.server import Fault
-from tests.cli.doctor.conftest import Patient
+from tests.rig.doctor import Patient
 
 MINUTE_MS = 60_000
 # What the receiver answers, and what that proves.

@@ -19,7 +19,7 @@ from lambda_remote_write_cli.doctor.stack import concurrency
 from lambda_remote_write_cli.doctor.stack_facts import StackFacts
 from sandbox.s3 import ObjectStore
 from sandbox.server import Answer, Fault
-from tests.cli.doctor.conftest import REGION, Patient
+from tests.rig.doctor import REGION, Patient
 
 SECRET = "hunter2-and-more"
 
