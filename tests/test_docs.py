@@ -132,7 +132,7 @@ def test_the_architecture_shows_the_layers_that_the_linter_checks() -> None:
     """A line of the tree for each layer, in the order in which imports go."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     (layers,) = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
-    lines = ARCHITECTURE.partition("```\n")[2].partition("```")[0].splitlines()
+    lines = ARCHITECTURE.partition("```text\n")[2].partition("```")[0].splitlines()
     shown = [set(re.findall(r"(?:^|  )(\w+)(?:\.py|/)(?=  |$)", line)) for line in lines]
     assert shown == [set(layer.split(" : ")) for layer in layers]
 

@@ -17,7 +17,7 @@ from tests.rig.stack import load_template
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "grafana.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.M | re.S)
-COMMANDS = [line for kind, block in BLOCKS if not kind for line in block.replace("\\\n", " ").splitlines()]
+COMMANDS = [line for kind, block in BLOCKS if kind == "bash" for line in block.replace("\\\n", " ").splitlines()]
 GLOBAL = {"query", "output"}
 
 

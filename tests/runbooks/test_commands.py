@@ -3,7 +3,6 @@ wrong, and prints what a reader of the page looks for."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -44,11 +43,6 @@ def test_the_commands_of_a_page_run_and_show_what_has_happened(shell: Shell, pag
     complaints = [line for line in done.stderr.splitlines() if line and not line.startswith("--- block")]
     assert complaints == []
     assert [word for word in SHOWN[page.stem] if word not in done.stdout] == [], done.stdout
-
-
-@pytest.mark.parametrize("page", [INDEX, *pages(), REFUSALS], ids=page_name)
-def test_no_command_has_a_comment_which_zsh_takes_for_arguments_at_a_prompt(page: Path) -> None:
-    assert [line for block in blocks(page) for line in block.splitlines() if re.search(r"(^|\s)#", line)] == []
 
 
 def test_version_2_opens_no_pager_which_would_swallow_what_is_pasted_after_it(shell: Shell) -> None:
