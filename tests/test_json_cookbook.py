@@ -1,4 +1,4 @@
-"""docs/json.md: every block of the cookbook runs, and gives the samples that it shows."""
+"""docs/json.md: every block of the cookbook runs, and gives the samples that it shows; so do those of the guides."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from sandbox.server import Answer, Request
 from tests.rig.clouds import Ec2
-from tests.rig.cookbook import PAGE, RECIPES, Recipe, clock_ms
+from tests.rig.cookbook import OF_GUIDES, PAGE, RECIPES, Recipe, clock_ms
 from tests.rig.json_source import SYNTHETIC, Rig, counts, dropped, number
 from tests.rig.tables import table
 
@@ -114,7 +114,7 @@ def first_of_each(lines: Iterable[str]) -> list[str]:
     return list(found.values())
 
 
-recipes: Callable[..., Any] = table("recipe", [(recipe.title, recipe) for recipe in RECIPES])
+recipes: Callable[..., Any] = table("recipe", [(recipe.title, recipe) for recipe in [*RECIPES, *OF_GUIDES]])
 
 
 @recipes

@@ -23,7 +23,7 @@ from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.yaml_reader import ConfigError
 from lambda_remote_write.events import parse_event
 from lambda_remote_write_cli.convert import convert
-from tests.rig.cookbook import RECIPES
+from tests.rig.cookbook import OF_GUIDES, RECIPES
 from tests.rig.markdown import Block, every_block, page_name, pages
 from tests.rig.needs import Peer
 from tests.rig.shell_commands import CHECKS, commands, problem
@@ -32,6 +32,8 @@ from tests.rig.stack import ROOT
 BLOCKS = every_block()
 RUN_ELSEWHERE = ROOT / "docs" / "runbooks"  # which use more of bash than is read here
 ACTIONS = ("push", "plan", "spool", "push_samples", "backfill")
+PUSHED = {one["content"] for recipe in [*RECIPES, *OF_GUIDES] for one in recipe.blocks}
+"""What tests/test_json_cookbook.py serves, configures and compares."""
 RECIPE_LANGUAGES = {"csv", "xml", "ndjson", "http"}
 ENV_VARS = {"AWS_REGION": "eu-west-1", "PUSHER_WORKSPACE": "ws-0123", "HOSTNAME": "h"}
 
@@ -125,8 +127,8 @@ def test_commands_in_the_text_exist(page: Path) -> None:
 @of("yaml")
 def test_a_config_loads(block: Block) -> None:
     """A whole one or a piece of one; or it is for another program, and is read as that one's."""
-    if any(block.content == one["content"] for recipe in RECIPES for one in recipe.blocks):
-        return  # tests/test_json_cookbook.py pushes them
+    if block.content in PUSHED:
+        return
     given = yaml.safe_load(block.content)
     for name, is_one in OTHERS.items():
         if isinstance(given, dict) and is_one(given):
@@ -187,8 +189,7 @@ def test_toml_is_toml(block: Block) -> None:
 
 @of(*sorted(RECIPE_LANGUAGES))
 def test_an_answer_belongs_to_a_recipe(block: Block) -> None:
-    """tests/test_json_cookbook.py serves it."""
-    assert any(block.content == one["content"] for recipe in RECIPES for one in recipe.blocks)
+    assert block.content in PUSHED
 
 
 def test_every_query_is_promql(peer: Peer, tmp_path: Path) -> None:

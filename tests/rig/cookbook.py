@@ -1,4 +1,4 @@
-"""docs/json.md as recipes: what an API answers, a config, and the samples of that.
+"""docs/json.md, and sections of the guides, as recipes: what an API answers, a config, and the samples of that.
 
 A section with blocks is a recipe: its answers (```json, ```csv, ```xml or ```ndjson, or ```http with status and
 headers), one ```yaml and one ```text. An answer is that of the addresses in the line `… answers:` above it, or of the
@@ -20,7 +20,9 @@ from typing import Any
 
 from sandbox.server import Answer
 
-PAGE = (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "json.md").read_text(encoding="utf-8")
+GUIDES = [DOCS.parent / "README.md", *sorted((DOCS / "guides").glob("*.md"))]
 BLOCK = re.compile(
     r"(?:^(?P<above>[^\n]* (?:answers?|lists):)\n\n)?^```(?P<language>\w*)\n(?P<content>.*?)^```$", re.M | re.S
 )
@@ -90,13 +92,20 @@ def _of_type(block: Mapping[str, str]) -> Answer:
     return Answer(200, {"Content-Type": TYPES[block["language"]]}, block["content"].encode())
 
 
-def sections() -> list[Recipe]:
-    """All of the page, by its headings."""
-    parts = re.split(r"^#+ (.*)$", BLOCK.sub(lambda found: found[0].replace("#", "\0"), PAGE), flags=re.M)[1:]
+def sections(page: str) -> list[Recipe]:
+    """All of a page, by its headings."""
+    parts = re.split(r"^#+ (.*)$", BLOCK.sub(lambda found: found[0].replace("#", "\0"), page), flags=re.M)[1:]
     return [Recipe(title, text.replace("\0", "#")) for title, text in zip(parts[::2], parts[1::2], strict=True)]
 
 
-RECIPES = [section for section in sections() if section.blocks]
+RECIPES = [section for section in sections(PAGE) if section.blocks]
+OF_GUIDES = [
+    section
+    for page in GUIDES
+    for section in sections(page.read_text(encoding="utf-8"))
+    if {"yaml", "text"} <= {block["language"] for block in section.blocks}
+]
+"""Sections of the guides that show what an answer becomes."""
 
 
 def clock_ms() -> int:
