@@ -28,14 +28,32 @@ FUNCTIONS = "\n".join(
 
 
 def test_the_cost_table_is_the_printed_one() -> None:
-    assert cost.table() in README
+    assert cost.table() in (ROOT / "docs" / "cost.md").read_text()
 
 
-def test_the_example_config_of_the_readme_loads() -> None:
-    (text,) = re.findall(r"```yaml\n(.*?)```", README, re.S)
-    config = parse_config(text.replace("ws-…", "ws-0123"), "README.md", {"AWS_REGION": "eu-west-1"})
-    assert config.job_names() == ["custom_exporter", "node"]
-    assert config.endpoints[0].url.endswith("/workspaces/ws-0123/api/v1/remote_write")
+def test_every_price_that_a_page_names_is_printed() -> None:
+    printed = set(re.findall(r"\d+\.\d\d", cost.table()))
+    named = {price for path in PRICED for price in re.findall(r"\$(\d+\.\d\d)", path.read_text())}
+    assert len(named) >= 5
+    assert sorted(named - printed) == []
+    (seconds,) = re.findall(r"before the host is cheaper \| (\d+) \|", cost.table())
+    assert f"more than {seconds} seconds" in README
+
+
+MOST_LINES = 80
+
+
+def test_the_readme_is_short_and_begins_with_what_to_do() -> None:
+    """What it is, the picture, `init`, `plan` and `deploy`, cost, where it loses, links."""
+    assert len(README.splitlines()) <= MOST_LINES
+    assert list(re.findall(r"^## (.*)$", README, re.M)) == [
+        "From an API to series", "What it costs", "Where it loses", "More",
+    ]  # fmt: skip
+    (steps,) = re.findall(r"```bash\n(.*?)```", README, re.S)
+    assert [line.split()[:2] for line in steps.splitlines()] == [
+        ["export", "AWS_REGION=eu-west-1"],
+        ["pipx", "install"], ["pusher", "init"], ["pusher", "plan"], ["make", "deploy"],
+    ]  # fmt: skip
 
 
 def test_the_packaged_config_loads_and_so_does_what_it_holds_ready() -> None:
@@ -57,6 +75,7 @@ def test_every_key_is_documented(section: str) -> None:
     assert sorted({key for row in load()[section].rows for key in row.keys} - known) == []
 
 
+PRICED = [ROOT / "README.md", *ROOT.glob("docs/guides/*.md"), ROOT / "docs" / "faq.md"]
 PAGES = sorted(
     path
     for path in [
@@ -99,10 +118,12 @@ def test_every_link_leads_somewhere(path: Path) -> None:
     assert missing == []
 
 
-def test_the_readme_lists_every_page_of_the_documentation() -> None:
-    listed = README.partition("\n## Documentation\n")[2]
-    pages = [*ROOT.glob("docs/*.md"), ROOT / "docs" / "runbooks" / "README.md"]
-    assert [page_name(page) for page in pages if f"({page_name(page)})" not in listed] == []
+def test_the_index_lists_every_page_of_the_documentation() -> None:
+    index = ROOT / "docs" / "README.md"
+    assert "(docs/README.md)" in README
+    pages = {*ROOT.glob("docs/*.md"), *ROOT.glob("docs/guides/*.md"), ROOT / "docs/runbooks/README.md"} - {index}
+    linked = set(re.findall(r"\]\(([^)#]+)\)", index.read_text()))
+    assert sorted(page_name(page) for page in pages if page.relative_to(index.parent).as_posix() not in linked) == []
 
 
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
@@ -132,7 +153,7 @@ def test_the_architecture_shows_the_layers_that_the_linter_checks() -> None:
     """A line of the tree for each layer, in the order in which imports go."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     (layers,) = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
-    lines = ARCHITECTURE.partition("```text\n")[2].partition("```")[0].splitlines()
+    lines = ARCHITECTURE.partition("\n## Folders\n")[2].partition("```text\n")[2].partition("```")[0].splitlines()
     shown = [set(re.findall(r"(?:^|  )(\w+)(?:\.py|/)(?=  |$)", line)) for line in lines]
     assert shown == [set(layer.split(" : ")) for layer in layers]
 
