@@ -126,6 +126,15 @@ def test_the_index_lists_every_page_of_the_documentation() -> None:
     assert sorted(page_name(page) for page in pages if page.relative_to(index.parent).as_posix() not in linked) == []
 
 
+def test_the_index_lists_every_command() -> None:
+    """That each of them exists is seen in tests/docs/test_blocks.py."""
+    source = (ROOT / "cli" / "lambda_remote_write_cli" / "main.py").read_text()
+    names = re.findall(r'^    "(\w+)": "', source.partition("_MODULES = {")[2].partition("}")[0], re.M)
+    listed = re.findall(r"^\| `pusher (\w+)` \|", (ROOT / "docs" / "README.md").read_text(), re.M)
+    assert len(names) >= 8
+    assert sorted(set(names) - set(listed)) == []
+
+
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 FOLDERS = sorted({"cli", "functions", "rules", "tests"} | {path.parent.name for path in ROOT.glob("*/__init__.py")})
 

@@ -66,7 +66,8 @@ def instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, api: Api, receiver:
         "10.0.1.7:9100": target,
         "https://api.example.com": api.url,
         endpoint: receiver.url,
-        "-o pusher": "--force -o pusher",
+        "-o pusher": "--force -o pusher",  # which is there already
+        "pusher init": "pusher init --force",
     }
 
 
@@ -76,11 +77,14 @@ PAGES = {
     "guides/json_exporter": (3, ['queue_messages{', 'queue="orders"', "12"]),
     "guides/accounts": (2, ["api_requests_total"]),
     "guides/many-targets": (2, ["shard 3"]),
+    "guides/telegraf": (3, ["queues_messages{", "} 12 at"]),
     "security": (2, ["api_requests_total"]),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=pytest.mark.slow if "telegraf" in one else ()) for one in PAGES]
+)
 def test_the_commands_of_a_page_run(
     name: str,
     tmp_path: Path,

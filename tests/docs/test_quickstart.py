@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lambda_remote_write_cli.main import main
 from sandbox.amp import Receiver, SigV4
 from sandbox.api import Api
+from sandbox.example import usage_config
 from sandbox.prometheus import Prometheus
+from sandbox.server import Fault
 from tests.rig.documented_steps import Step, run
 from tests.rig.markdown import blocks
 from tests.rig.needs import Peer
@@ -45,6 +48,7 @@ def without_numbers(text: str) -> str:
     return re.sub(r"\d+", "0", text)
 
 
+@pytest.mark.slow
 def test_the_quickstart_works_from_beginning_to_end(
     tmp_path: Path, shell: pytest.MonkeyPatch, api: Api, amp: Receiver, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,12 +78,46 @@ def test_the_quickstart_works_from_beginning_to_end(
     assert log in printed["push"]
 
 
+@pytest.mark.slow
 def test_the_steps_of_the_readme_work(
     tmp_path: Path, shell: pytest.MonkeyPatch, api: Api, capsys: pytest.CaptureFixture[str]
 ) -> None:
     instead = {"https://api.example.com": api.url}
     done = [step for step in run(ROOT / "README.md", tmp_path, instead, shell.setenv) if step.words]
     assert [(step.words[1], step.status) for step in done] == [("init", 0), ("plan", 0)], capsys.readouterr()
+
+
+def test_the_first_answer_of_the_questions_works(
+    tmp_path: Path, shell: pytest.MonkeyPatch, api: Api, amp: Receiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of docs/faq.md."""
+    (tmp_path / "pusher.yaml").write_text(usage_config(api.url, amp.url))
+    assert main(["push", "pusher.yaml"]) == 0
+    capsys.readouterr()
+    done = [step for step in run(ROOT / "docs" / "faq.md", tmp_path, {}, shell.setenv) if step.words]
+    printed = capsys.readouterr().out
+    assert [(step.words[1], step.status) for step in done] == [("check", 0), ("plan", 0), ("query", 0)], printed
+    assert re.search(r"^up\{.*\}\s+1\b", printed, re.M), printed
+
+
+def test_the_commands_of_the_spool_work(
+    tmp_path: Path, shell: pytest.MonkeyPatch, api: Api, receiver: Receiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of docs/operations.md: what waits is listed, shown, exported, sent and deleted."""
+    kept = tmp_path / "kept"
+    config = usage_config(api.url, receiver.url)
+    (tmp_path / "pusher.yaml").write_text(f"{config}\nspool: {{location: {kept}}}\n")
+    receiver.always(Fault.status(404, b"no such workspace"))
+    assert main(["push", "pusher.yaml"]) == 1
+    receiver.always(None)
+    (entry,) = (kept / "spool").glob("*/*/*")
+    key = entry.relative_to(kept).as_posix()
+    instead = {"spool CONFIG": "spool pusher.yaml", "KEY": key, "--endpoint NAME": f"--endpoint {key.split('/')[1]}"}
+    steps = [step for step in run(ROOT / "docs" / "operations.md", tmp_path, instead, shell.setenv) if step.words]
+    steps = [step for step in steps if step.words[1] == "spool"]
+    assert [step.words[3] for step in steps] == ["list", "show", "export", "drain", "delete"]
+    assert [step.words for step in steps if step.status] == [], capsys.readouterr()
+    assert len(receiver.series("api_requests_total")) == 3
 
 
 def test_a_step_that_fails_is_seen(tmp_path: Path, shell: pytest.MonkeyPatch) -> None:
