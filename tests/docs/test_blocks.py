@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 import subprocess
+import tempfile
 import tomllib
 from collections.abc import Callable
 from json import JSONDecodeError, JSONDecoder
@@ -115,9 +116,10 @@ def test_commands_in_the_text_exist(page: Path) -> None:
     text = re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.M | re.S)
     wrong = []
     for span in PROGRAMS.findall(text.replace("\n", " ")):
-        words = [word for word in span.split() if "…" not in word]
-        found = problem(words) if words[0] != "pusher" else problem([*words[:2], "--help"])
-        wrong += [found] if found else []
+        for words in (one for one in commands(span) if one[0] in ("pusher", "make", "sam")):
+            known = [word for word in words if "…" not in word]
+            found = problem([*known[:2], "--help"] if known[0] == "pusher" else known)
+            wrong += [found] if found else []
     assert wrong == []
 
 
@@ -130,9 +132,9 @@ def test_a_config_loads(block: Block) -> None:
     if block.content in PUSHED:
         return
     given = yaml.safe_load(block.content)
-    for name, is_one in OTHERS.items():
+    for is_one, check in OTHERS:
         if isinstance(given, dict) and is_one(given):
-            CHECKED[name](block.content)
+            check(block.content)
             return
     complaints = [_mistakes(block.content.replace("ws-…", "ws-0123"), *place) for place in INSIDE.values()]
     assert "" in complaints, dict(zip(INSIDE, complaints, strict=True))
@@ -150,11 +152,30 @@ def _converts(text: str) -> None:
     assert convert(text, "before.yaml").problems == ()
 
 
-OTHERS: dict[str, Callable[[dict[str, object]], bool]] = {
-    "collector": lambda given: "receivers" in given or "modules" in given,
-    "rules": lambda given: set(given) == {"rule_files"},
-}
-CHECKED: dict[str, Callable[[str], None]] = {"collector": _converts, "rules": lambda text: None}
+def _is_a_golden_test(text: str) -> None:
+    """Its files are not there; all of its keys are read."""
+    from lambda_remote_write_cli.golden import file
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "pusher_test.yaml")
+        path.write_text(text)
+        assert file.read(path).tests
+
+
+def _runs_known_commands(text: str) -> None:
+    """A workflow of GitHub."""
+    steps = [step for job in yaml.safe_load(text)["jobs"].values() for step in job["steps"]]
+    found = [words for step in steps for words in commands(step.get("run", ""))]
+    assert found
+    assert [one for words in found if (one := problem(words))] == []
+
+
+OTHERS: list[tuple[Callable[[dict[str, object]], bool], Callable[[str], None]]] = [
+    (lambda given: "receivers" in given or "modules" in given, _converts),
+    (lambda given: {"version", "config", "tests"} <= set(given), _is_a_golden_test),
+    (lambda given: "jobs" in given, _runs_known_commands),
+    (lambda given: set(given) == {"rule_files"}, lambda text: None),  # for another Prometheus
+]
 
 
 # --- Documents --------------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ AWS_GLOBAL = {
     "no-paginate", "debug",
 }  # fmt: skip
 AWS_OWN = {"s3": {"cp", "ls", "mb", "rb", "rm", "sync", "presign"}, "logs": {"tail"}, "configure": {"get", "list"}}
+AWS_SERVICES = {"s3api": "s3"}
 AWS_RENAMED = {("sns", "subscribe"): {"notification-endpoint": "endpoint"}}
 AWS_OF_AN_OPERATION = {("ec2", "authorize-security-group-ingress"): {"protocol", "port", "source-group", "cidr"}}
 AWS_OUTPUT_FILE = {("lambda", "invoke")}  # a word without an option: where the answer goes
@@ -49,7 +50,9 @@ def commands(text: str) -> list[list[str]]:
             found[-1].append(word)
         else:
             is_file = False
-    return [kept for words in found if (kept := list(_without_assignments(words)))]
+    kept = [list(_without_assignments(words)) for words in found]
+    own = {"{", "}", *re.findall(r"^ *(\w+)\(\) *\{", text, re.M)}  # functions that the block defines
+    return [words for words in kept if words and words[0] not in own]
 
 
 def _words(text: str) -> list[str]:
@@ -62,7 +65,7 @@ def _words(text: str) -> list[str]:
 def _without_assignments(words: Sequence[str]) -> Iterator[str]:
     is_front = True
     for word in words:
-        is_front = is_front and (word == "export" or bool(re.match(r"\w+=", word)) or word == "$")
+        is_front = is_front and (word in ("export", "{", "$") or bool(re.match(r"\w+=", word)))
         if not is_front:
             yield word
 
@@ -136,8 +139,12 @@ def _aws(words: Sequence[str]) -> str:
     service, name, *rest = words
     if name in AWS_OWN.get(service, ()):  # which no model has
         return ""
+    service = AWS_SERVICES.get(service, service)
     if service not in get_session().get_available_services():
         return f"AWS has no service {service}"
+    if name == "wait":
+        known = get_session().get_waiter_model(service).waiter_names
+        return "" if rest[0] in {xform_name(one, "-") for one in known} else f"{service} does not wait for {rest[0]}"
     operation = _operations(service).get(name)
     if operation is None:
         return f"{service} has no operation {name}"
@@ -195,7 +202,7 @@ def _install(words: Sequence[str]) -> str:
     if words[:1] != ["install"]:
         return "only install is known"
     places = [word for word in words[1:] if not word.startswith("-")]
-    wheel = re.compile(r"(?:\./|dist/)?lambda_remote_write-(?:\*|[\w.]+)-py3-none-any\.whl|\.")
+    wheel = re.compile(r"(?:\./|dist/)?lambda_remote_write-(?:\*|[\w.]+-py3-none-any)\.whl|\.")
     wrong = [place for place in places if not wheel.fullmatch(place)]
     return f"{wrong[0]} is neither the checkout nor a wheel" if wrong or not places else ""
 
@@ -223,4 +230,10 @@ CHECKS: Mapping[str, Callable[[Sequence[str]], str]] = {
     "jq": _forms("*"),  # where it stands, it is run
     "printf": _forms("*"),
     ".ci/peers": _forms("*"),
+    "sed": _forms("*"),
+    "git": _forms("fetch *", "checkout *"),
+    "docker": _forms("build *", "run *"),
+    "terraform": _forms("init", "apply *", "plan *"),
+    "ssh-keygen": _forms("-Y verify *"),
+    "sha256sum": _forms("--check *"),
 }
