@@ -16,7 +16,7 @@ from lambda_remote_write_cli.main import main
 PAGE = (Path(__file__).parents[3] / "docs" / "testing.md").read_text(encoding="utf-8")
 CONFIG, TEST, WORKFLOW = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S)
 (DRIFT,) = re.findall(r"^```text\n(.*?)^```", PAGE, re.M | re.S)
-COMMANDS = re.findall(r"^```\n(pusher .*?)^```", PAGE, re.M | re.S)
+COMMANDS = re.findall(r"^```bash\n(pusher .*?)^```", PAGE, re.M | re.S)
 
 
 def words(text: str) -> str:
