@@ -14,7 +14,7 @@ _HEAD = """\
 
 Every parameter of the stack, in the order in which `sam deploy --guided` asks. All have a default that fits: set what
 you need, and leave the others. [deploy.md](deploy.md) says how; what each allows the functions is in
-[Permissions](operations.md#permissions).
+[Permissions](operations.md#permissions-iam).
 """
 
 
