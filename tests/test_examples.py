@@ -32,7 +32,7 @@ OTHERS = {
     "README.md", "convert/README.md", "convert/adot-collector.yaml", "convert/json-exporter.yml",
     "json-api/usage.json", "json-api/fleet.json", "backfill/usage.ndjson", "backfill/event.json",
     "alertmanager/README.md", "alertmanager/alertmanager.yaml", "alertmanager/topic-policy.json",
-    "deployer/policy.json", "deployer/policy-with-boundary.json",  # tests/template
+    "deployer/policy.json", "deployer/policy-with-boundary.json",  # tests/deploy
     "terraform/README.md", "terraform/main.tf", "terraform/outputs.tf", "terraform/variables.tf",
 }  # fmt: skip
 ENVIRONMENT = {

@@ -100,6 +100,7 @@ def test_the_first_answer_of_the_questions_works(
     assert re.search(r"^up\{.*\}\s+1\b", printed, re.M), printed
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_spool_work(
     tmp_path: Path, shell: pytest.MonkeyPatch, api: Api, receiver: Receiver, capsys: pytest.CaptureFixture[str]
 ) -> None:
