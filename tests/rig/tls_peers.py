@@ -197,5 +197,5 @@ def listening(serve: object, listener: socket.socket | None = None) -> Iterator[
 
 
 def _closing(serve: object, connection: socket.socket) -> None:
-    with connection:
+    with connection, suppress(ConnectionError):  # a client that refuses the certificate may leave at any time
         serve(connection)  # type: ignore[operator]

@@ -34,6 +34,8 @@ def explained(
         return TransportError(
             "dns", f"{host}: the name does not resolve ({error}); check the host name, or the VPC's DNS"
         )
+    if isinstance(error, UnicodeError) and step == "connecting":  # Python's codec `idna`, whose words differ by version
+        return TransportError("dns", f"{host:.100}: the name does not resolve: a part of it is empty or too long")
     if isinstance(error, TimeoutError):
         return TransportError("timeout", f"{host}: timed out while {step}; {_SLOW_HINTS.get(step, _SLOW_HINT)}")
     has_ended = is_tls_cut(error) and step in _AFTER_THE_HANDSHAKE
