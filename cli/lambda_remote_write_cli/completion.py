@@ -16,7 +16,7 @@ _SHELLS = ("bash", "zsh", "fish")
 
 
 def run(options: argparse.Namespace, _: Dependencies) -> int:
-    text = shellcode(["pusher"], shell=options.shell)
+    text = shellcode(["pusher"], True, options.shell)
     if options.json:
         say_json({"shell": options.shell, "script": text})
     else:
