@@ -18,7 +18,7 @@ from lambda_remote_write_cli.golden.sample_line import SampleLine, parse_line
 from lambda_remote_write_cli.init.command import COMMAND
 from lambda_remote_write_cli.init.proposals import Proposal, propose
 from lambda_remote_write_cli.init.questions import Questions
-from lambda_remote_write_cli.init.record_sets import Finder
+from lambda_remote_write_cli.init.record_finder import Finder
 from sandbox.server import Answer
 from tests.rig.clock import StandingClock, soon
 from tests.rig.json_source import Rig

@@ -21,6 +21,7 @@ from lambda_remote_write.environment import Environment
 from lambda_remote_write.http import Answer as HttpAnswer
 from lambda_remote_write.http import ConnectionOptions, HttpRequest, Transport, TransportError, content_coding
 from lambda_remote_write.http.response import Headers
+from lambda_remote_write.model.scrape import Scrape
 from lambda_remote_write.report.mask import Mask, names_credential
 from lambda_remote_write.scrape import collect
 from lambda_remote_write.scrape.pool import ScrapePool
@@ -117,11 +118,7 @@ def fetch(config_file: Path, jobs: Sequence[str], given: Dependencies, seconds: 
     scrapes = [
         scrape for one in sources for scrape in collect.collect([one], environment.fetcher, live.now_ms, deadline, 1)
     ]
-    problems = [
-        f"job {one.job}: {one.error or next(iter(one.failed.values()))}" for one in scrapes if one.error or one.failed
-    ]
-    problems += [message for pool in pools for message in pool.messages()]
-    if problems:
+    if problems := _problems(scrapes, pools):
         raise Down(live.secrets.mask("; ".join(problems[:3])))
     if not sources:
         raise NotTestable("no job has a target")
@@ -138,6 +135,14 @@ def fetch(config_file: Path, jobs: Sequence[str], given: Dependencies, seconds: 
         env=_variables(text, live.env_vars, mask),
     )
     return Recorded(test, samples, mask)
+
+
+def _problems(scrapes: Sequence[Scrape], pools: Sequence[ScrapePool[Any]]) -> list[str]:
+    """Why a test of these scrapes would not show a good run."""
+    found = [
+        f"job {one.job}: {one.error or next(iter(one.failed.values()))}" for one in scrapes if one.error or one.failed
+    ]
+    return [*found, *(message for pool in pools for message in pool.messages())]
 
 
 def _answers(recorder: Recorder, config: Config, text: str, mask: Mask) -> list[Answer]:

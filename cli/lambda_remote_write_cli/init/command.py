@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from .proposals import Proposal
     from .request import Request
 
-_MAX_SERIES = 20
 _INTERVAL = re.compile(r"([0-9]+(ms|[smhdwy]))+")
 
 
@@ -170,9 +169,9 @@ def _json_config(session: Session) -> int:
 def _proposal(session: Session) -> Proposal:
     """Raises NoAnswer for a document without anything to send."""
     from .answer import NoAnswer
-    from .other_answers import of_counts, of_headers, of_text
     from .proposals import propose
-    from .record_sets import Finder
+    from .record_finder import Finder
+    from .text_and_headers import of_counts, of_headers, of_text
 
     document = session.answer.document
     if document in ([], {}, None, ""):

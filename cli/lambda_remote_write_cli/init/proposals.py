@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .columns import Column, Kind, scoped
+from .column_kinds import Column, Kind, scoped
 from .names import is_generic, is_plural, label_name, metric_name, singular, snake, unique, words
-from .record_sets import Finder, RecordSet
+from .record_finder import Finder, RecordSet
 from .times import TimeFormat, names_sample_time, shown_age
 
 MAX_METRICS = 80
@@ -23,7 +23,6 @@ _SCOPES = words(
 _WRAPPERS = words("metadata metric meta attributes attrs properties props tags labels info details status spec")
 _READABLE = re.compile(r"(?=.*[._ -])(?!.*[0-9a-f]{8}).*[A-Za-z]{4}")
 _GENERIC_KEYS = ("name", "title", "label", "key", "slug", "code", "abbr", "id", "uuid", "guid")
-_OLD_MS = 55 * 60_000  # AMP refuses what is older than an hour
 
 
 @dataclass(slots=True)
@@ -412,38 +411,52 @@ def _stamp(of: RecordSet, history: _History | None, now_ms: int) -> Stamp | None
 
 def _without_times(of: RecordSet, history: _History | None, now_ms: int) -> tuple[tuple[str, ...], list[str]]:
     """Records of a history that make sense at the time of the scrape, and why these."""
-    if history is None:
+    if history is None or (time := history.column.time) is None:
         return of.steps, []
     *before, last = of.steps
-    column, time = history.column, history.column.time
-    if time is None:
-        return of.steps, []
-    begun, ended = _seconds(column), _seconds(history.end) if history.end else ""
-    filterable = last.removesuffix("[]")
-    if history.end and begun and ended:
-        step = f"{filterable}[?{begun} <= now() && now() < {ended}]"
-        return (*before, step), [
-            f"the records whose {column.key} and {history.end.key} hold now: no timestamp is needed"
-        ]
-    if time.newest_ms > now_ms + 600_000 and begun:
-        step = f"{filterable}[?{begun} <= now()] | [-1:]"
-        return (*before, step), [f"the list goes on into the future: the last record whose {column.key} has come"]
+    found = _holding_now(last, history)
+    if not found and time.newest_ms > now_ms + 600_000:
+        found = _not_in_future(last, history.column)
+    found = found or _newest(of, last, history.column)
+    return ((*before, found[0]), [found[1]]) if found else (of.steps, [])
+
+
+def _holding_now(last: str, history: _History) -> tuple[str, str] | None:
+    """Of records with a start and an end, those that hold now."""
+    begun, ended = _seconds(history.column), _seconds(history.end) if history.end else ""
+    if not history.end or not begun or not ended:
+        return None
+    why = f"the records whose {history.column.key} and {history.end.key} hold now: no timestamp is needed"
+    return f"{last.removesuffix('[]')}[?{begun} <= now() && now() < {ended}]", why
+
+
+def _not_in_future(last: str, column: Column) -> tuple[str, str] | None:
+    """Of a forecast, the last record whose time has come."""
+    begun = _seconds(column)
+    if not begun:
+        return None
+    why = f"the list goes on into the future: the last record whose {column.key} has come"
+    return f"{last.removesuffix('[]')}[?{begun} <= now()] | [-1:]", why
+
+
+def _newest(of: RecordSet, last: str, column: Column) -> tuple[str, str] | None:
+    """The record at the newer end of the list, or all of its time where the list has several series."""
     rows = _rows_by_parent(of, column)
-    ascending = all(values == sorted(values) for values in rows)
-    if not ascending and all(values == sorted(values, reverse=True) for values in rows):
-        part, what = "[:1]", "the first"
-    else:
-        part, what = "[-1:]", "the last"
-    if any(len(set(values)) < len(values) for values in rows):  # several series, each with its own times
-        place = "-1" if ascending else "0"
-        list_path = filterable if last.endswith("[]") else last
-        scope = "$" if not before else "^"
-        inner = f"{scope}.{list_path}" if list_path and list_path[0] not in "[@" else f"{scope}"
-        if last.endswith(")"):
-            return of.steps, []
-        step = f"{filterable}[?{column.at()} == {inner}[{place}].{column.at()}]"
-        return (*before, step), [_history_note(column, "the records of the newest time")]
-    return (*before, f"{filterable}{part}"), [_history_note(column, f"{what} record, the newest,")]
+    is_ascending = all(values == sorted(values) for values in rows)
+    is_descending = not is_ascending and all(values == sorted(values, reverse=True) for values in rows)
+    if any(len(set(values)) < len(values) for values in rows):
+        return _of_newest_time(of, last, column, "-1" if is_ascending else "0")
+    part, what = ("[:1]", "the first") if is_descending else ("[-1:]", "the last")
+    return f"{last.removesuffix('[]')}{part}", _history_note(column, f"{what} record, the newest,")
+
+
+def _of_newest_time(of: RecordSet, last: str, column: Column, place: str) -> tuple[str, str] | None:
+    if last.endswith(")"):
+        return None
+    path, scope = last.removesuffix("[]"), "$" if len(of.steps) == 1 else "^"
+    inner = f"{scope}.{path}" if path and path[0] not in "[@" else scope
+    step = f"{path}[?{column.at()} == {inner}[{place}].{column.at()}]"
+    return step, _history_note(column, "the records of the newest time")
 
 
 def _history_note(column: Column, what: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from lambda_remote_write.config.yaml_reader import Diagnostics, compose
 from lambda_remote_write.http.response import Headers
-from lambda_remote_write_cli.init.columns import Column, Kind, classified
+from lambda_remote_write_cli.init.column_kinds import Column, Kind, classified
 from lambda_remote_write_cli.init.config_writer import Draft, json_job
 from lambda_remote_write_cli.init.names import label_name, metric_name, singular
 from lambda_remote_write_cli.init.pages import paging_of

@@ -13,7 +13,7 @@ from lambda_remote_write_cli.init import preview
 from lambda_remote_write_cli.init.answer import Answer
 from lambda_remote_write_cli.init.config_writer import Draft, json_job
 from lambda_remote_write_cli.init.proposals import propose
-from lambda_remote_write_cli.init.record_sets import Finder
+from lambda_remote_write_cli.init.record_finder import Finder
 from lambda_remote_write_cli.init.request import Request
 from lambda_remote_write_cli.init.tree import tree
 from tests.rig.init_command import NOW_MS

@@ -161,16 +161,18 @@ def _classify_texts(column: Column, texts: Sequence[str]) -> None:
             column.kind = Kind.PROSE
         if len(column.states) > 12 or any(len(text) > 40 for text in texts):
             column.kind = Kind.LABEL if len(column.states) <= 12 else Kind.PROSE
-    elif (
-        last_word in _PROSE_WORDS
-        or (all(map(_MEASURE.fullmatch, texts)) and not column.names_record)
+    else:
+        column.kind = Kind.PROSE if last_word in _PROSE_WORDS or _is_prose(column, texts) else Kind.LABEL
+
+
+def _is_prose(column: Column, texts: Sequence[str]) -> bool:
+    """Whether texts are sentences, measures without a format, names of units or nothing at all."""
+    return (
+        (all(map(_MEASURE.fullmatch, texts)) and not column.names_record)
         or any("unit" in snake(word).split("_") or "units" in snake(word).split("_") for word in column.words[:-1])
         or any(_WORDY.search(text) or len(text) > _MAX_LABEL for text in texts)
         or not any(texts)
-    ):
-        column.kind = Kind.PROSE
-    else:
-        column.kind = Kind.LABEL
+    )
 
 
 def _short(booleans: Sequence[str]) -> bool:

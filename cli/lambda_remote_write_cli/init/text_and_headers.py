@@ -1,4 +1,4 @@
-"""Metrics of what is no record: a plain text, the headers of an answer, lists without numbers."""
+"""Metrics of a plain text, of the headers of an answer, and of lists without numbers (their lengths)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from lambda_remote_write.http.response import Headers
 
-from .columns import is_number, number_in
+from .column_kinds import is_number, number_in
 from .names import metric_name, quoted_key, unique
 from .proposals import Group, Metric, Proposal
 from .yaml_text import scalar

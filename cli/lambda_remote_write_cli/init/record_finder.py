@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
-from .columns import HERE, Column, Kind, classified, is_number
+from .column_kinds import HERE, Column, Kind, classified, is_number
 from .names import counted_by, is_generic, is_plural, literal, quoted_key, singular, snake
 from .times import names_time
 
@@ -77,6 +78,25 @@ class Seen:
         return Seen(f"from_json({self.expression})", self.words, self.depth + 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of `records`: its expression, what it finds in a value, each with its key or index, and the words that
+    it adds to the names of its metrics."""
+
+    expression: str
+    elements: Callable[[Any], Iterable[tuple[str, Any]]]
+    words: tuple[str, ...] = ()
+    is_map: bool = False
+
+    @classmethod
+    def of_list(cls, expression: str, elements: Callable[[Any], list[Any]], words: tuple[str, ...] = ()) -> Step:
+        return cls(expression, lambda value: ((str(index), one) for index, one in enumerate(elements(value))), words)
+
+    @classmethod
+    def of_map(cls, expression: str) -> Step:
+        return cls(expression, lambda value: value.items(), is_map=True)
+
+
 class Finder:
     """Walks a document once; `sets` has its records, outer ones first. `root_name` is what the document's own list or
     map is one of, "" when the URL does not say."""
@@ -128,7 +148,7 @@ class Finder:
         elif kinds <= {list}:
             self._lists(of, at, values)
         elif kinds <= {dict, list}:  # one object where there is one, and a list where there are more
-            self._child(of, at, self._step(at, ""), values, lambda value: value if isinstance(value, list) else [value])
+            self._child(of, at, Step.of_list(self._path(at), _as_list), values)
         elif kinds <= {str} and (parsed := _embedded(values)):
             self._value(of, at.parsed(), parsed)
         else:
@@ -141,7 +161,7 @@ class Finder:
             self._map(of, at, values, name)
             return
         if self._is_xml and len(at.words) > 1 and singular(at.words[-2]) == at.words[-1]:
-            self._child(of, at, self._step(at, ""), values, lambda value: [value])
+            self._child(of, at, Step.of_list(self._path(at), lambda value: [value]), values)
             return
         keys = list(dict.fromkeys(key for value in given for key in value))
         keys = [key for key in keys if isinstance(key, str)]
@@ -160,7 +180,7 @@ class Finder:
             rows = next((key for key in keys if key != header and _are_rows(given, header, key)), "")
             if rows:
                 step = f"rows({at.inside(header).expression}, {at.inside(rows).expression})"
-                self._child(of, at.inside(rows), step, values, _rows_under(header, rows))
+                self._child(of, at.inside(rows), Step.of_list(step, _rows_under(header, rows)), values)
                 return {header, rows}
         parallel = _parallel(given, keys)
         if not parallel:
@@ -169,17 +189,15 @@ class Finder:
             step = f"columns({at.expression})"
         else:
             step = f"columns({{{', '.join(f'{quoted_key(key)}: {at.inside(key).expression}' for key in parallel)}}})"
-        self._child(of, at, step, values, lambda value: _of_columns(value, parallel))
+        self._child(of, at, Step.of_list(step, lambda value: _of_columns(value, parallel)), values)
         return set(parallel)
 
     def _map(self, of: RecordSet, at: Seen, values: list[Any], name: str) -> None:
-        keys = [list(value) if isinstance(value, dict) else [] for value in values]
         words = at.words or self._root_name
-        child = self._child(of, at, self._step(at, ""), values, lambda value: list(value.values()), keys=keys)
+        child = self._child(of, at, Step.of_map(self._path(at)), values)
         if child:
-            child.key_label = _label_of_keys(
-                next((key for key in keys if key), []), name or (words[-1] if words else "")
-            )
+            keys = next((list(value) for value in values if value), [])
+            child.key_label = _label_of_keys(keys, name or (words[-1] if words else ""))
 
     def _lists(self, of: RecordSet, at: Seen, values: list[Any]) -> None:
         elements = [element for value in values for element in value or ()][:MAX_RECORDS]
@@ -207,11 +225,11 @@ class Finder:
     def _records(self, of: RecordSet, at: Seen, values: list[Any]) -> None:
         groups = _unlike_groups(values) if len(values) == 1 else []
         if not groups:
-            self._child(of, at, self._step(at, "[]"), values, list)
+            self._child(of, at, Step.of_list(self._path(at, "[]"), list), values)
             return
         for condition, words, members in groups:
-            step = self._step(at, f"[?{condition}]")
-            child = self._child(of, at, step, values, _given(members), words=words)
+            step = Step.of_list(self._path(at, f"[?{condition}]"), _given(members), words)
+            child = self._child(of, at, step, values)
             if child:
                 child.is_one = len(members) == 1
 
@@ -219,9 +237,10 @@ class Finder:
         has_header = len(values) == 1 and len(rows) > 1 and None not in rows and _is_header(rows[0], rows[1:])
         if has_header:
             first, rest = at.at(0).expression, f"{HERE if at.expression == f'{HERE}@' else at.expression}[1:]"
-            self._child(of, at, f"rows({first}, {rest})", values, lambda value: _of_rows(value[0], value[1:]))
+            step = Step.of_list(f"rows({first}, {rest})", lambda value: _of_rows(value[0], value[1:]))
+            self._child(of, at, step, values)
         elif all(not isinstance(cell, list | dict) for row in rows if row for cell in row):
-            self._child(of, at, self._step(at, ""), values, list)
+            self._child(of, at, Step.of_list(self._path(at), list), values)
         else:
             self.left_out.append(f"{_shown(at)}: lists in lists")
 
@@ -231,7 +250,9 @@ class Finder:
                 cells = [value[index] if value else None for value in values]
                 self._column(of, Seen(at.at(index).expression, (*at.words, *filter(None, [name]))), cells)
             return
-        child = self._child(of, at, self._step(at, "[-1:]" if longest > _MAX_INDEXED else ""), values, list)
+        child = self._child(
+            of, at, Step.of_list(self._path(at, "[-1:]" if longest > _MAX_INDEXED else ""), list), values
+        )
         if child and longest > _MAX_INDEXED:
             child.notes.append(f"a list of {longest} numbers without times: the last one; is the newest at the end?")
             child.chains = child.chains[-1:]
@@ -245,47 +266,43 @@ class Finder:
             column = Column(f"length({at.expression})", (*at.words, "count"), counts)
             of.columns.append(classified(column, self._now_ms))
             return
-        child = self._child(of, at, "@", values, list)
+        child = self._child(of, at, Step.of_list("@", list), values)
         if child:
             column = child.columns[0]
             is_address = all(_ADDRESS.fullmatch(text) for text in child.records if text)
             column.words = ("ip" if is_address else singular(self._root_name[0]) if self._root_name else "text",)
 
-    def _step(self, at: Seen, ending: str) -> str:
+    @staticmethod
+    def _path(at: Seen, ending: str = "") -> str:
         path = at.expression
         if path == f"{HERE}@" and ending:
             return f"{HERE}{ending}"
         return f"{path}{ending}"
 
-    def _child(
-        self,
-        of: RecordSet,
-        at: Seen,
-        step: str,
-        values: list[Any],
-        elements: Callable[[Any], list[Any]],
-        *,
-        keys: list[list[str]] | None = None,
-        words: tuple[str, ...] = (),
-    ) -> RecordSet | None:
-        chains, names = list[tuple[Any, ...]](), list[tuple[str, ...]]()
-        for row, value in enumerate(values):
-            for place, element in enumerate(elements(value) if value is not None else ()):
-                if element is None or len(chains) >= MAX_RECORDS:
-                    continue
-                own = keys[row][place] if keys else str(place)
-                chains.append((element, *of.chains[row]))
-                names.append((own, *of.keys[row]))
-        if not chains:
+    def _child(self, of: RecordSet, at: Seen, step: Step, values: list[Any]) -> RecordSet | None:
+        """The records that a step finds in these values, one value for each record of `of`."""
+        every = (
+            (element, key, row)
+            for row, value in enumerate(values)
+            for key, element in (step.elements(value) if value is not None else ())
+            if element is not None
+        )
+        found = list(islice(every, MAX_RECORDS))
+        if not found:
             self.left_out.append(f"{_shown(at)}: an empty list; run init again when it has records")
             return None
-        to = (*(at.words or (() if of.steps else self._root_name)), *words)
-        step = step.replace(HERE, "")
-        found = RecordSet(
-            (*of.steps, step), (*of.names, to), (*of.keyed, keys is not None), chains, names, of, is_list=keys is None
+        names = (*(at.words or (() if of.steps else self._root_name)), *step.words)
+        child = RecordSet(
+            (*of.steps, step.expression.replace(HERE, "")),
+            (*of.names, names),
+            (*of.keyed, step.is_map),
+            [(element, *of.chains[row]) for element, _, row in found],
+            [(key, *of.keys[row]) for _, key, row in found],
+            of,
+            is_list=not step.is_map,
         )
-        self._add(found)
-        return found
+        self._add(child)
+        return child
 
     def _column(self, of: RecordSet, at: Seen, values: list[Any]) -> Column:
         column = classified(Column(at.expression, at.words, values), self._now_ms)
@@ -295,6 +312,11 @@ class Finder:
 
 def _shown(at: Seen) -> str:
     return at.expression.replace(f"{HERE}@", "the document").replace(HERE, "")
+
+
+def _as_list(value: Any) -> list[Any]:
+    """One object stands for a list of one."""
+    return value if isinstance(value, list) else [value]
 
 
 def _embedded(values: Sequence[Any]) -> list[Any]:
