@@ -7,10 +7,12 @@ from collections.abc import Mapping
 
 from lambda_remote_write.config.env_vars import read_env_vars
 
-from . import checks, stack, template, tools
+from . import preflight, stack, template
 from .cloud import connect, sentences
 from .deployment import Deployment
 from .errors import DeployError
+from .lock import alone
+from .programs import Programs
 from .rollout import roll_out
 from .settings import settings
 from .shell import Shell, this_shell
@@ -23,15 +25,15 @@ def deploy(env_vars: Mapping[str, str], shell: Shell) -> int:
     """The exit status. Raises DeployError."""
     known = template.parameters()
     wanted = settings(env_vars, known, shell.is_terminal)
-    with tools.alone(wanted.stack, shell.build), sentences():
+    with alone(wanted.stack, shell.build), sentences():
         cloud = connect(env_vars, shell.session)
         shell.say(f"account {cloud.account} ({cloud.arn}), region {cloud.region}, stack {wanted.stack}")
         found = stack.describe(cloud, wanted.stack)
         stack.check(cloud, found)
-        deployment = Deployment(wanted, cloud, found, known, tools.Tools(env_vars, shell.build, shell.run), shell)
-        checks.place(deployment)
-        checks.config(deployment)
-        changes = checks.parameter_changes(deployment)
+        deployment = Deployment(wanted, cloud, found, known, Programs(env_vars, shell.build, shell.run), shell)
+        preflight.place(deployment)
+        preflight.config(deployment)
+        changes = preflight.parameter_changes(deployment)
         if wanted.config and deployment.in_s3 and not changes.values and not found.is_new:
             return upload(deployment)
         return roll_out(deployment, changes)

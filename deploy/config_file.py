@@ -12,14 +12,14 @@ from lambda_remote_write.config.secrets import Secret
 from lambda_remote_write.dependencies import Dependencies
 
 from .errors import bad_usage
-from .tools import Tools
+from .programs import Programs
 
 _IN_A_FUNCTION = ("/var/task/", "/opt/")  # its package and its layers
 
 
-def check(tools: Tools, location: str, variables: Mapping[str, str]) -> None:
+def check(programs: Programs, location: str, variables: Mapping[str, str]) -> None:
     """Runs `pusher check`. Raises DeployError."""
-    if tools.pusher("check", location, **variables):
+    if programs.pusher("check", location, **variables):
         raise bad_usage(f"{location} does not check: correct what pusher check says above. Nothing was deployed")
 
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .cloud import Cloud
+from .programs import Programs
 from .settings import Settings
 from .shell import Shell
 from .stack import Stack
 from .template import Parameter
-from .tools import Tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Deployment:
     cloud: Cloud
     stack: Stack
     known: Mapping[str, Parameter]
-    tools: Tools
+    programs: Programs
     shell: Shell
 
     def value(self, name: str) -> str:

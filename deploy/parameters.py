@@ -11,10 +11,10 @@ from botocore.exceptions import ClientError
 
 from .cloud import DENIED, Cloud, code_of
 from .errors import DeployError
+from .programs import Programs
 from .settings import Settings
 from .stack import Stack
 from .template import Parameter
-from .tools import Tools
 
 
 @dataclass(slots=True)
@@ -34,9 +34,11 @@ class Needs:
     notes: Sequence[str] = ()
 
 
-def needs(tools: Tools, location: str, account: str, stack: str, variables: Mapping[str, str]) -> Needs:
+def needs(programs: Programs, location: str, account: str, stack: str, variables: Mapping[str, str]) -> Needs:
     """Raises DeployError."""
-    status, output = tools.pusher_output("iam", location, "--json", "--account", account, "--stack", stack, **variables)
+    status, output = programs.pusher_output(
+        "iam", location, "--json", "--account", account, "--stack", stack, **variables
+    )
     if status:
         raise DeployError("the parameters that the config needs are not known: pusher iam failed, as it says above")
     found = json.loads(output)

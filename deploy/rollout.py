@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import config_object, next_steps, parameters, stack, tools
+from . import config_object, next_steps, parameters, programs, stack
 from .config_object import ConfigObject
 from .deployment import Deployment
 from .errors import DeployError
@@ -16,10 +16,10 @@ def roll_out(deployment: Deployment, found: ParameterChanges) -> int:
     uploads = bool(wanted.config and deployment.in_s3)
     before = _config_in_s3(deployment) if uploads else None
     built_for = {name: deployment.value(name) for name in ("Architecture", "Runtime")}
-    tools.build(deployment.tools, built_for, None if uploads else wanted.config)
+    programs.build(deployment.programs, built_for, None if uploads else wanted.config)
     _show(deployment, found)
     since = shell.now()
-    done = tools.deploy(deployment.tools, wanted.stack, cloud.region, found.values, asks=not wanted.yes)
+    done = programs.deploy(deployment.programs, wanted.stack, cloud.region, found.values, asks=not wanted.yes)
     after = stack.describe(cloud, wanted.stack)
     if not done:
         raise DeployError(_failure(deployment, after))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from samcli.commands.deploy.command import cli
 
-from deploy.tools import Tools, deploy
+from deploy.programs import Programs, deploy
 
 pytestmark = pytest.mark.slow
 PARAMETERS = {
@@ -30,7 +30,7 @@ def test_sam_reads_what_was_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         given.extend(command[command.index("deploy") + 1 :])
         return 0, ""
 
-    assert deploy(Tools({"SAM": "A=b sam"}, tmp_path, run), "metrics", "eu-west-1", PARAMETERS, asks=asks)
+    assert deploy(Programs({"SAM": "A=b sam"}, tmp_path, run), "metrics", "eu-west-1", PARAMETERS, asks=asks)
     (tmp_path / "template.yaml").write_text("Resources: {}\n")
     options = cli.make_context("deploy", [*given, "--template-file", str(tmp_path / "template.yaml")]).params
     assert options["parameter_overrides"] == PARAMETERS

@@ -1,4 +1,4 @@
-"""What is looked at before anything changes. Each ends in a DeployError with what to do."""
+"""What is checked before anything changes. What is wrong ends in a DeployError that says what to do."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ def config(deployment: Deployment) -> None:
     """`pusher check`, files that the function will not have, `pusher doctor`."""
     wanted, location, variables = deployment.settings, deployment.config, deployment.variables
     checked = variables | {"PUSHER_WORKSPACE": variables["PUSHER_WORKSPACE"] or _TO_BE_CREATED}
-    config_file.check(deployment.tools, location, checked)
-    missing = config_file.missing_files(location, {**deployment.tools.env_vars, **checked}) if wanted.config else []
+    config_file.check(deployment.programs, location, checked)
+    missing = config_file.missing_files(location, {**deployment.programs.env_vars, **checked}) if wanted.config else []
     for sentence in missing:
         deployment.shell.say(f"not in the artefact: {sentence}")
     if missing and not wanted.force:
         raise bad_usage("the function would not find the files above. FORCE=1 deploys without them")
     # The spool and a workspace that the stack has created, or will create, the doctor learns from the stack.
     own = variables | {"PUSHER_WORKSPACE": deployment.value("WorkspaceId"), "PUSHER_SPOOL": ""}
-    status = deployment.tools.pusher("doctor", location, "--stack", wanted.stack, **own)
+    status = deployment.programs.pusher("doctor", location, "--stack", wanted.stack, **own)
     if status and not wanted.force:
         raise DeployError(
             "pusher doctor says above what to correct first. Nothing was deployed. FORCE=1 deploys all the same, as "
@@ -56,7 +56,7 @@ def parameter_changes(deployment: Deployment) -> ParameterChanges:
     wanted, cloud = deployment.settings, deployment.cloud
     # A workspace that the stack has created is no parameter: with one, the stack would let go of it.
     variables = deployment.variables | {"PUSHER_WORKSPACE": deployment.value("WorkspaceId")}
-    needs = parameters.needs(deployment.tools, deployment.config, cloud.account, wanted.stack, variables)
+    needs = parameters.needs(deployment.programs, deployment.config, cloud.account, wanted.stack, variables)
     if wanted.config_s3:
         there = {"Config": wanted.config_s3, "ConfigObjectArn": config_object.arn(cloud, wanted.config_s3)}
         needs = replace(needs, parameters={**needs.parameters, **there})

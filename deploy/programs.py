@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +15,7 @@ from .shell import Run
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
+class Programs:
     """Runs them with these variables. `folder` is for files that they read. A variable that a call gives as an empty
     text is not set."""
 
@@ -53,7 +50,7 @@ _NOT_FOUND = 127
 _PUSHER = (sys.executable, "-m", "lambda_remote_write_cli")
 
 
-def build(tools: Tools, built_for: Mapping[str, str], config: Path | None) -> None:
+def build(programs: Programs, built_for: Mapping[str, str], config: Path | None) -> None:
     """Builds the artefact in .aws-sam/build, for these values of Architecture and Runtime and with this config in it.
     Raises DeployError."""
     variables = {
@@ -62,36 +59,16 @@ def build(tools: Tools, built_for: Mapping[str, str], config: Path | None) -> No
         "PUSHER_CONFIG_FILE": str(config or ""),
     }
     overrides = " ".join(f"{name}={value}" for name, value in built_for.items())
-    if tools.sam("build", "--parameter-overrides", overrides, **variables):
+    if programs.sam("build", "--parameter-overrides", overrides, **variables):
         raise DeployError("the build failed, as sam build says above. Nothing was deployed")
 
 
-def deploy(tools: Tools, stack: str, region: str, parameters: Mapping[str, str], *, asks: bool) -> bool:
+def deploy(programs: Programs, stack: str, region: str, parameters: Mapping[str, str], *, asks: bool) -> bool:
     """Shows the changes, asks, and applies them. False when SAM failed. A parameter that is not given stays."""
     options = ["--stack-name", stack, "--region", region]
     options.append("--confirm-changeset" if asks else "--no-confirm-changeset")
     if parameters:
-        file = tools.folder / f"deploy-{stack}.yaml"  # no value needs quoting in a file
+        file = programs.folder / f"deploy-{stack}.yaml"  # no value needs quoting in a file
         file.write_text(yaml.safe_dump(dict(parameters)))
         options += ["--parameter-overrides", f"file://{file}"]
-    return tools.sam("deploy", *options) == 0
-
-
-@contextmanager
-def alone(stack: str, folder: Path) -> Iterator[None]:
-    """While no other deployment builds in this checkout: they would deploy each other's artefact. Raises DeployError.
-    The lock ends with its process, however that ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "deploy.lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise DeployError(
-                f"another make deploy is at work in this checkout ({file.read().strip()}). Wait until it has ended, "
-                "and deploy again"
-            ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()}, stack {stack}")
-        file.flush()
-        yield
+    return programs.sam("deploy", *options) == 0
