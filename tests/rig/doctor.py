@@ -16,10 +16,10 @@ import pytest
 from lambda_remote_write.config.env_vars import read_env_vars
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write_cli.command import Command
-from lambda_remote_write_cli.doctor.command import COMMAND, checks_of, subject_of
+from lambda_remote_write_cli.doctor.command import COMMAND, checks_of, examination_of
+from lambda_remote_write_cli.doctor.examination import Examination
 from lambda_remote_write_cli.doctor.findings import Finding, run
-from lambda_remote_write_cli.doctor.stack_facts import StackFacts
-from lambda_remote_write_cli.doctor.subject import Subject
+from lambda_remote_write_cli.doctor.stack_description import StackDescription
 from lambda_remote_write_cli.main import main, parser
 from sandbox.amp import Receiver, SigV4
 from sandbox.api import Api
@@ -51,14 +51,14 @@ class Patient:
         """AWS is at this address from now on."""
         self.monkeypatch.setenv("AWS_ENDPOINT_URL", url)
 
-    def subject(self, *options: str) -> Subject:
-        return subject_of(self._options(*options), self._dependencies())
+    def examination(self, *options: str) -> Examination:
+        return examination_of(self._options(*options), self._dependencies())
 
-    def look(self, start: str, *options: str, facts: StackFacts | None = None) -> dict[str, Finding]:
+    def look(self, start: str, *options: str, facts: StackDescription | None = None) -> dict[str, Finding]:
         """Runs only the checks whose names begin so, of a stack with these facts."""
-        subject = self.subject(*options)
-        subject = replace(subject, stack=facts) if facts else subject
-        found = [check for check in checks_of(subject) if check.name.startswith(start)]
+        examination = self.examination(*options)
+        examination = replace(examination, stack=facts) if facts else examination
+        found = [check for check in checks_of(examination) if check.name.startswith(start)]
         return {one.check: one for one in run(found, time.monotonic() + 20)}
 
     def doctor(self, *options: str) -> dict[str, dict[str, str]]:

@@ -13,9 +13,9 @@ from ..command import BAD, NOT_DELIVERED, OK, Add, Command, Example, add_config,
 from ..stack_config import load_as_stack, of_stack, region_of
 from ..terminal import WARNING, WRONG, say, say_json
 from . import findings
+from .examination import Examination
 from .findings import Check, Finding, Status
-from .stack_facts import StackFacts, read
-from .subject import Subject
+from .stack_description import StackDescription, read
 
 _STACK_SHARE = 0.4  # of the time, for reading the stack
 _STYLES = {Status.FAILED: WRONG, Status.UNKNOWN: WRONG, Status.WARNING: WARNING}
@@ -23,8 +23,8 @@ _STYLES = {Status.FAILED: WRONG, Status.UNKNOWN: WRONG, Status.WARNING: WARNING}
 
 def run(options: argparse.Namespace, dependencies: Dependencies) -> int:
     started = time.monotonic()
-    subject = subject_of(options, dependencies)
-    found = list(masked(findings.run(checks_of(subject), started + options.timeout), subject))
+    examination = examination_of(options, dependencies)
+    found = list(masked(findings.run(checks_of(examination), started + options.timeout), examination))
     if options.json:
         shown = [
             {"check": one.check, "status": one.status.value, "detail": one.detail, "fix": one.fix} for one in found
@@ -35,20 +35,20 @@ def run(options: argparse.Namespace, dependencies: Dependencies) -> int:
     return OK if _are_good(found) else NOT_DELIVERED
 
 
-def subject_of(options: argparse.Namespace, dependencies: Dependencies) -> Subject:
+def examination_of(options: argparse.Namespace, dependencies: Dependencies) -> Examination:
     """What the options name. Raises ConfigError and Unreadable."""
     region = region_of(dependencies)
     stack = _stack(options, dependencies, region) if options.stack else None
     world = of_stack(dependencies, region, stack.known if stack else None)
-    return Subject(load_as_stack(options.config, world), options.config, world, region, stack)
+    return Examination(load_as_stack(options.config, world), options.config, world, region, stack)
 
 
-def checks_of(subject: Subject) -> list[Check]:
+def checks_of(examination: Examination) -> list[Check]:
     """In the order in which they are printed."""
     from . import endpoints, identity, secrets, sources, spool, stack
 
     parts = (identity, endpoints, secrets, sources, spool, stack)
-    return [check for part in parts for check in part.checks(subject)]
+    return [check for part in parts for check in part.checks(examination)]
 
 
 def _add_arguments(add: Add) -> None:
@@ -57,19 +57,19 @@ def _add_arguments(add: Add) -> None:
     add_timeout(add, 30.0, "30")
 
 
-def _stack(options: argparse.Namespace, dependencies: Dependencies, region: str) -> StackFacts:
+def _stack(options: argparse.Namespace, dependencies: Dependencies, region: str) -> StackDescription:
     if not region:
-        return StackFacts(options.stack, error=ValueError("no region is set"))
+        return StackDescription(options.stack, error=ValueError("no region is set"))
     try:
         deadline = time.monotonic() + options.timeout * _STACK_SHARE
         return call_until(lambda: read(options.stack, dependencies, region), deadline)
     except DeadlineExceeded:
-        return StackFacts(options.stack, error=TimeoutError("CloudFormation has not answered in time"))
+        return StackDescription(options.stack, error=TimeoutError("CloudFormation has not answered in time"))
 
 
-def masked(found: Iterable[Finding], subject: Subject) -> Iterator[Finding]:
+def masked(found: Iterable[Finding], examination: Examination) -> Iterator[Finding]:
     """Without secrets, whatever a receiver or AWS has said."""
-    mask = subject.dependencies.secrets.mask
+    mask = examination.dependencies.secrets.mask
     for one in found:
         yield Finding(mask(one.check), one.status, mask(one.detail), mask(one.fix))
 

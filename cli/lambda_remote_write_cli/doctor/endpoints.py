@@ -26,8 +26,8 @@ from lambda_remote_write.remote_write.retryable import classify, meaning
 from ..iam.needs import workspace_of
 from ..stack_config import is_of_stack
 from .aws_errors import GIVE_KEYS, code_of, is_denied, of_credentials
+from .examination import Examination
 from .findings import Check, Finding, failed, ok, unknown, warning
-from .subject import Subject
 
 _NOTHING = {1: b"", 2: b"\x22\x00"}  # a WriteRequest without series; a Request whose symbols begin with ""
 _MAX_ANSWER_BYTES = 1024
@@ -37,16 +37,16 @@ _SET_CLOCK = "set this machine's clock (NTP): a signature holds for five minutes
 Resolve = Callable[[str], Sequence[str]]
 
 
-def checks(subject: Subject) -> list[Check]:
+def checks(examination: Examination) -> list[Check]:
     found = []
-    for endpoint in subject.config.endpoints:
+    for endpoint in examination.config.endpoints:
         if is_of_stack(endpoint):
             found.append(Check("workspace", lambda _: [_MADE_BY_STACK]))
         else:
-            found += _of_endpoint(endpoint, subject)
-    hosts = {urlsplit(one.url).hostname or "" for one in subject.config.endpoints if amp_host(one.url)}
-    in_vpc = bool(subject.stack and subject.stack.function.get("VpcConfig", {}).get("SubnetIds"))
-    if subject.region and not in_vpc:
+            found += _of_endpoint(endpoint, examination)
+    hosts = {urlsplit(one.url).hostname or "" for one in examination.config.endpoints if amp_host(one.url)}
+    in_vpc = bool(examination.stack and examination.stack.function.get("VpcConfig", {}).get("SubnetIds"))
+    if examination.region and not in_vpc:
         found += [_leads_to(host) for host in sorted(hosts)]
     return found
 
@@ -54,20 +54,20 @@ def checks(subject: Subject) -> list[Check]:
 _MADE_BY_STACK = ok("workspace", "the config names none: the stack creates one, or takes the one in WorkspaceId")
 
 
-def _of_endpoint(endpoint: RemoteWriteConfig, subject: Subject) -> list[Check]:
-    write = Check(f"write to {endpoint.shown_name}", lambda deadline: _write(endpoint, subject, deadline))
+def _of_endpoint(endpoint: RemoteWriteConfig, examination: Examination) -> list[Check]:
+    write = Check(f"write to {endpoint.shown_name}", lambda deadline: _write(endpoint, examination, deadline))
     if workspace_of(endpoint) is None:
         return [write]
-    return [Check(f"workspace {endpoint.shown_name}", lambda _: [_workspace(endpoint, subject)]), write]
+    return [Check(f"workspace {endpoint.shown_name}", lambda _: [_workspace(endpoint, examination)]), write]
 
 
-def _workspace(endpoint: RemoteWriteConfig, subject: Subject) -> Finding:
+def _workspace(endpoint: RemoteWriteConfig, examination: Examination) -> Finding:
     check = f"workspace {endpoint.shown_name}"
     region, workspace = workspace_of(endpoint) or ("", "")
     if endpoint.sigv4 is None:
         return unknown(check, "its requests are not signed")
     try:
-        client = subject.client("amp", region, subject.credentials(endpoint.sigv4))
+        client = examination.client("amp", region, examination.credentials(endpoint.sigv4))
         found = client.describe_workspace(workspaceId=workspace)["workspace"]
     except CredentialsError as error:
         return unknown(check, str(error), GIVE_KEYS)
@@ -109,12 +109,12 @@ class _Answer:
     after: float
 
 
-def _write(endpoint: RemoteWriteConfig, subject: Subject, deadline: float) -> list[Finding]:
+def _write(endpoint: RemoteWriteConfig, examination: Examination, deadline: float) -> list[Finding]:
     """Sends a signed write request without a sample. A receiver that lets it in answers 2xx, or 400 because it is
     empty; either proves that this identity may write."""
-    check, client = f"write to {endpoint.shown_name}", subject.dependencies.client(endpoint)
+    check, client = f"write to {endpoint.shown_name}", examination.dependencies.client(endpoint)
     try:
-        answer = _exchange(endpoint, subject, deadline)
+        answer = _exchange(endpoint, examination, deadline)
     except (CredentialsError, SecretError) as error:
         return [failed(check, client.masked(str(error)), "see the credentials and secrets above")]
     except TransportError as error:
@@ -129,9 +129,9 @@ def _write(endpoint: RemoteWriteConfig, subject: Subject, deadline: float) -> li
     return [_let_in(check, endpoint, answer), *clock]
 
 
-def _exchange(endpoint: RemoteWriteConfig, subject: Subject, deadline: float) -> _Answer:
+def _exchange(endpoint: RemoteWriteConfig, examination: Examination, deadline: float) -> _Answer:
     """Raises CredentialsError, SecretError, TokenError and TransportError."""
-    world, client = subject.dependencies, subject.dependencies.client(endpoint)
+    world, client = examination.dependencies, examination.dependencies.client(endpoint)
     body = snappy.compress(_NOTHING[endpoint.version])
     request = HttpRequest("POST", endpoint.url, HEADERS[endpoint.version], body)
     ready = client.authorised(request, deadline)

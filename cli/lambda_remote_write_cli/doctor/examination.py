@@ -12,18 +12,18 @@ from lambda_remote_write.config.sd_configs import S3_SCHEME, AwsSd, FileSd
 from lambda_remote_write.dependencies import Dependencies
 
 from ..iam.needs import references
-from .stack_facts import StackFacts
+from .stack_description import StackDescription
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class Examination:
     """`region` is "" where none is set; `stack` is None without `--stack`."""
 
     config: Config
     location: str
     dependencies: Dependencies
     region: str
-    stack: StackFacts | None = None
+    stack: StackDescription | None = None
     _session: list[Any] = field(default_factory=list, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 

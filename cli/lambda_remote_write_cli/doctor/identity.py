@@ -12,22 +12,22 @@ from lambda_remote_write.config.sd_configs import AwsSd
 from ..iam.needs import workspace_of
 from ..stack_config import is_of_stack
 from .aws_errors import GIVE_KEYS, LOG_IN, of_credentials
+from .examination import Examination
 from .findings import Check, Finding, failed, ok, warning
-from .subject import Subject
 
 _ANY_REGION = "us-east-1"  # where STS can be asked when no region is set
 
 
-def checks(subject: Subject) -> list[Check]:
-    if not subject.is_on_aws:
+def checks(examination: Examination) -> list[Check]:
+    if not examination.is_on_aws:
         return []
-    region = Check("region", lambda _: list(_region(subject)))
-    return [*(_credentials(who, sigv4, subject) for sigv4, who in _identities(subject).items()), region]
+    region = Check("region", lambda _: list(_region(examination)))
+    return [*(_credentials(who, sigv4, examination) for sigv4, who in _identities(examination).items()), region]
 
 
-def _identities(subject: Subject) -> dict[SigV4, str]:
+def _identities(examination: Examination) -> dict[SigV4, str]:
     """All that the config asks as: the environment's own first, then keys, profiles and roles of the config."""
-    config, found = subject.config, {SigV4(subject.region or _ANY_REGION, service=""): "credentials"}
+    config, found = examination.config, {SigV4(examination.region or _ANY_REGION, service=""): "credentials"}
     signed = [one.sigv4 for one in config.endpoints] + [one.sigv4 for one in config.servers]
     signed += [job.http.sigv4 for job in config.jobs]
     for job in config.jobs:
@@ -42,35 +42,35 @@ def _identities(subject: Subject) -> dict[SigV4, str]:
     return found
 
 
-def _credentials(who: str, sigv4: SigV4, subject: Subject) -> Check:
-    return Check(who, lambda _: [_caller(who, sigv4, subject)])
+def _credentials(who: str, sigv4: SigV4, examination: Examination) -> Check:
+    return Check(who, lambda _: [_caller(who, sigv4, examination)])
 
 
-def _caller(who: str, sigv4: SigV4, subject: Subject) -> Finding:
+def _caller(who: str, sigv4: SigV4, examination: Examination) -> Finding:
     try:
-        keys = subject.credentials(sigv4)
+        keys = examination.credentials(sigv4)
     except CredentialsError as error:
         fix = "look at the role's trust policy" if sigv4.role_arn else f"{GIVE_KEYS}; an ended session: {LOG_IN}"
         return failed(who, str(error), fix)
     try:
-        caller = subject.client("sts", sigv4.region, keys).get_caller_identity()
+        caller = examination.client("sts", sigv4.region, keys).get_caller_identity()
     except Exception as error:  # botocore's errors are made at run time
         return of_credentials(who, error)
     return ok(who, f"account {caller['Account']}, {caller['Arn']}")
 
 
-def _region(subject: Subject) -> Iterator[Finding]:
-    if not subject.region:
+def _region(examination: Examination) -> Iterator[Finding]:
+    if not examination.region:
         yield failed("region", "none is set", "set that of the stack and its workspace: export AWS_REGION=eu-west-1")
         return
     others = False
-    for endpoint in subject.config.endpoints:
+    for endpoint in examination.config.endpoints:
         found = workspace_of(endpoint)
         if not found or is_of_stack(endpoint):
             continue
-        if found[0] != subject.region:
+        if found[0] != examination.region:
             others = True
-            detail = f"{endpoint.shown_name} is in {found[0]}, and the region here is {subject.region}"
+            detail = f"{endpoint.shown_name} is in {found[0]}, and the region here is {examination.region}"
             yield warning("region", detail, f"deploy beside the workspace: export AWS_REGION={found[0]}")
     if not others:
-        yield ok("region", subject.region)
+        yield ok("region", examination.region)

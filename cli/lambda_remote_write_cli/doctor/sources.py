@@ -15,15 +15,15 @@ from lambda_remote_write.scrape.collect import Scraper
 from lambda_remote_write.scrape.pool import ScrapePool
 
 from ..terminal import counted
+from .examination import Examination
 from .findings import Check, Finding, failed, ok, unknown, warning
-from .subject import Subject
 
 _TARGETS = 5  # of each job: doctor is to answer in seconds
 _SPARE_SECONDS = 1.0
 
 
-def checks(subject: Subject) -> list[Check]:
-    return [Check("sources", lambda deadline: _look(subject, deadline))] if subject.config.jobs else []
+def checks(examination: Examination) -> list[Check]:
+    return [Check("sources", lambda deadline: _look(examination, deadline))] if examination.config.jobs else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,42 +36,42 @@ class _Asked:
     scrapes: Sequence[Scrape]
 
 
-def _look(subject: Subject, deadline: float) -> Iterator[Finding]:
-    environment, until = Environment(subject.config, subject.dependencies), deadline - _SPARE_SECONDS
+def _look(examination: Examination, deadline: float) -> Iterator[Finding]:
+    environment, until = Environment(examination.config, examination.dependencies), deadline - _SPARE_SECONDS
     found = environment.find(until)
     environment.sync(found)
     for pool, result in found:
         if pool.finder and not pool.finder.is_static:
-            yield _discovery(pool, result, subject)
+            yield _discovery(pool, result, examination)
     some = {pool.job.job_name: list(itertools.islice(pool.scrapers.values(), _TARGETS)) for pool in environment.pools}
     scrapers = [one for of_job in some.values() for one in of_job]
-    scrapes = collect.collect(scrapers, environment.fetcher, subject.dependencies.now_ms, until, run=1)
+    scrapes = collect.collect(scrapers, environment.fetcher, examination.dependencies.now_ms, until, run=1)
     for pool in environment.pools:
         name = pool.job.job_name
         if some[name]:
             own = [scrape for scrape in scrapes if scrape.job == name]
-            yield _source(_Asked(name, len(pool.scrapers), some[name], own), subject)
+            yield _source(_Asked(name, len(pool.scrapers), some[name], own), examination)
         elif pool.finder and pool.finder.is_static:
             yield warning(f"source {name}", "it has no targets", "is everything dropped by relabel_configs?")
 
 
-def _discovery(pool: ScrapePool[Any], result: Any, subject: Subject) -> Finding:
+def _discovery(pool: ScrapePool[Any], result: Any, examination: Examination) -> Finding:
     check, count = f"discovery {pool.job.job_name}", sum(len(group.targets) for group in result.groups)
     if result.warnings:
         detail = "; ".join(result.warnings[:3])
-        fix = f"pusher iam {subject.location} prints the permission and the parameter; is the network there?"
+        fix = f"pusher iam {examination.location} prints the permission and the parameter; is the network there?"
         return failed(check, detail, fix) if result.is_unknown else warning(check, detail, fix)
     if not count:
         return warning(check, "it finds no targets", "are the filters, the files or the names right?")
     if not pool.scrapers:
         detail = f"it finds {counted(count, 'target')}, and none is scraped"
-        return warning(check, detail, f"pusher plan {subject.location} says which rule drops each")
+        return warning(check, detail, f"pusher plan {examination.location} says which rule drops each")
     return ok(check, f"{counted(count, 'target')} found, {len(pool.scrapers)} to scrape")
 
 
-def _source(asked: _Asked, subject: Subject) -> Finding:
+def _source(asked: _Asked, examination: Examination) -> Finding:
     check, down = f"source {asked.job}", [one.error for one in asked.scrapes if one.error]
-    fix = f"pusher plan {subject.location} --job {asked.job} shows more"
+    fix = f"pusher plan {examination.location} --job {asked.job} shows more"
     of_all = f" of {asked.targets}" if asked.targets > len(asked.scrapes) else ""
     if down and len(down) == len(asked.scrapes):
         if all(map(_is_out_of_reach, asked.scrapers, asked.scrapes)):

@@ -7,25 +7,25 @@ from collections.abc import Callable
 
 from lambda_remote_write.store import NotStored, Store, StoreError
 
+from .examination import Examination
 from .findings import Check, Finding, failed, ok
-from .subject import Subject
 
 _PREFIX = "state/doctor-"  # a role may write there; no run reads a name below state/ that is not a shard's
 _CONTENT = b"written by pusher doctor, which deletes it again\n"
 
 
-def checks(subject: Subject) -> list[Check]:
-    location = subject.config.spool.location
+def checks(examination: Examination) -> list[Check]:
+    location = examination.config.spool.location
     if location:
-        return [Check(f"spool {location}", lambda deadline: [_probe(location, subject, deadline)])]
-    if subject.stack is not None and not subject.stack.status:
+        return [Check(f"spool {location}", lambda deadline: [_probe(location, examination, deadline)])]
+    if examination.stack is not None and not examination.stack.status:
         return []  # the stack will make one
     detail = "none: samples that cannot be delivered are lost (a stack makes one: parameter Spool)"
     return [Check("spool", lambda _: [ok("spool", detail)])]
 
 
-def _probe(location: str, subject: Subject, deadline: float) -> Finding:
-    check, store = f"spool {location}", subject.dependencies.store(location)
+def _probe(location: str, examination: Examination, deadline: float) -> Finding:
+    check, store = f"spool {location}", examination.dependencies.store(location)
     key = f"{_PREFIX}{secrets.token_hex(4)}"
     steps = {
         "written": lambda: store.put(key, _CONTENT, deadline),

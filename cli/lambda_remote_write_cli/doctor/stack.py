@@ -8,9 +8,9 @@ from typing import Any
 from lambda_remote_write.config import scalars
 
 from .aws_errors import of_reading
+from .examination import Examination
 from .findings import Check, Finding, failed, ok, warning
-from .stack_facts import StackFacts
-from .subject import Subject
+from .stack_description import StackDescription
 
 _NEW_ACCOUNT = 10  # executions at a time; Lambda's quota for new accounts
 _UNRESERVED = 100  # that must stay: "minus 100" (Lambda, "Configuring reserved concurrency")
@@ -30,19 +30,19 @@ _TROUBLED = {
 _EVENTS = "aws cloudformation describe-stack-events --stack-name {name} says why"
 
 
-def checks(subject: Subject) -> list[Check]:
+def checks(examination: Examination) -> list[Check]:
     found = []
-    if subject.region and subject.is_on_aws:
-        found.append(Check("concurrency", lambda _: [_concurrency(subject)]))
-    if subject.stack is not None:
-        facts = subject.stack
-        found.append(Check(f"stack {facts.name}", lambda _: list(_stack(facts, subject))))
+    if examination.region and examination.is_on_aws:
+        found.append(Check("concurrency", lambda _: [_concurrency(examination)]))
+    if examination.stack is not None:
+        facts = examination.stack
+        found.append(Check(f"stack {facts.name}", lambda _: list(_stack(facts, examination))))
         if vpc := facts.function.get("VpcConfig", {}).get("VpcId"):
-            found.append(Check("VPC endpoint", lambda _: list(_endpoints(vpc, subject))))
+            found.append(Check("VPC endpoint", lambda _: list(_endpoints(vpc, examination))))
     return found
 
 
-def _stack(facts: StackFacts, subject: Subject) -> Iterator[Finding]:
+def _stack(facts: StackDescription, examination: Examination) -> Iterator[Finding]:
     check, events = f"stack {facts.name}", _EVENTS.format(name=facts.name)
     if facts.error:
         yield of_reading(check, facts.error, "cloudformation:DescribeStacks")
@@ -61,42 +61,42 @@ def _stack(facts: StackFacts, subject: Subject) -> Iterator[Finding]:
     if facts.function_error:
         yield of_reading("function", facts.function_error, "lambda:GetFunctionConfiguration")
     elif facts.function:
-        yield from _function(facts, subject)
+        yield from _function(facts, examination)
 
 
-def _function(facts: StackFacts, subject: Subject) -> Iterator[Finding]:
+def _function(facts: StackDescription, examination: Examination) -> Iterator[Finding]:
     """The scheduled function: the config that it reads, its interval and its timeout."""
     function, variables = facts.function, facts.variables
     state, seconds = function.get("State", "Active"), int(function.get("Timeout", 0))
     if state not in ("Active", "Inactive"):
         yield failed("function", f"{state}: {function.get('StateReason', '')}"[:300], "deploy again")
     where = variables.get("PUSHER_CONFIG", "")
-    if where and where != subject.location:
+    if where and where != examination.location:
         yield warning(
-            "function's config", f"it reads {where}, not {subject.location}", "upload this one there, or deploy"
+            "function's config", f"it reads {where}, not {examination.location}", "upload this one there, or deploy"
         )
-    elif not where and subject.location.startswith(("s3://", "ssm:")):
-        detail = f"it reads its packaged config, not {subject.location}"
-        yield warning("function's config", detail, f"set the parameter Config to {subject.location}")
+    elif not where and examination.location.startswith(("s3://", "ssm:")):
+        detail = f"it reads its packaged config, not {examination.location}"
+        yield warning("function's config", detail, f"set the parameter Config to {examination.location}")
     tick_ms = scalars.duration_ms(variables["PUSHER_TICK"]) if variables.get("PUSHER_TICK") else 0
     if tick_ms and seconds * 1000 >= tick_ms:
         yield failed("function", f"its timeout of {seconds} s reaches the interval", "set Timeout below Interval")
-    faster = [job.job_name for job in subject.config.jobs if job.scrape_interval_ms < tick_ms]
+    faster = [job.job_name for job in examination.config.jobs if job.scrape_interval_ms < tick_ms]
     if faster:
         detail = f"{', '.join(faster[:5])}: scrape_interval is shorter than its Interval, {variables['PUSHER_TICK']}"
         yield warning("interval", detail, "set Interval to the shortest scrape_interval (1m at least)")
-    slow = [job.job_name for job in subject.config.jobs if job.scrape_timeout_ms >= seconds * 1000 > 0]
+    slow = [job.job_name for job in examination.config.jobs if job.scrape_timeout_ms >= seconds * 1000 > 0]
     if slow:
         detail = f"{', '.join(slow[:5])}: scrape_timeout does not fit into the function's {seconds} s"
         yield warning("timeout", detail, "raise Timeout, or lower scrape_timeout")
 
 
-def _concurrency(subject: Subject) -> Finding:
+def _concurrency(examination: Examination) -> Finding:
     try:
-        limit = subject.client("lambda").get_account_settings()["AccountLimit"]
+        limit = examination.client("lambda").get_account_settings()["AccountLimit"]
     except Exception as error:  # botocore's errors are made at run time
         return of_reading("concurrency", error, "lambda:GetAccountSettings")
-    return concurrency(limit, dict(subject.stack.parameters) if subject.stack else {})
+    return concurrency(limit, dict(examination.stack.parameters) if examination.stack else {})
 
 
 def concurrency(limit: dict[str, Any], parameters: dict[str, str]) -> Finding:
@@ -115,12 +115,12 @@ def concurrency(limit: dict[str, Any], parameters: dict[str, str]) -> Finding:
     return ok("concurrency", detail)
 
 
-def _endpoints(vpc: str, subject: Subject) -> Iterator[Finding]:
+def _endpoints(vpc: str, examination: Examination) -> Iterator[Finding]:
     """The interface endpoint of AMP in the function's VPC; without one there has to be a NAT gateway."""
-    service = f"com.amazonaws.{subject.region}.aps-workspaces"
+    service = f"com.amazonaws.{examination.region}.aps-workspaces"
     filters = [{"Name": "vpc-id", "Values": [vpc]}, {"Name": "service-name", "Values": [service]}]
     try:
-        found = subject.client("ec2").describe_vpc_endpoints(Filters=filters)["VpcEndpoints"]
+        found = examination.client("ec2").describe_vpc_endpoints(Filters=filters)["VpcEndpoints"]
     except Exception as error:
         yield of_reading("VPC endpoint", error, "ec2:DescribeVpcEndpoints")
         return

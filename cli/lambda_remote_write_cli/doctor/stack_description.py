@@ -14,7 +14,7 @@ _KNOWN = ("PUSHER_WORKSPACE", "PUSHER_SPOOL", "PUSHER_TICK")
 
 
 @dataclass(frozen=True, slots=True)
-class StackFacts:
+class StackDescription:
     """`status` is CloudFormation's, "" for a stack that does not exist. `function` is the configuration of the
     scheduled function; {} where it could not be read, or there is none. `error` is why nothing is known."""
 
@@ -39,18 +39,18 @@ class StackFacts:
         return {name: self.variables[name] for name in _KNOWN if self.variables.get(name)}
 
 
-def read(name: str, dependencies: Dependencies, region: str) -> StackFacts:
+def read(name: str, dependencies: Dependencies, region: str) -> StackDescription:
     """Raises nothing."""
     try:
         client = _client(dependencies, region, "cloudformation")
         (found,) = client.describe_stacks(StackName=name)["Stacks"]
     except Exception as error:  # botocore's errors are made at run time
-        return StackFacts(name) if _NO_STACK in str(error) else StackFacts(name, error=error)
+        return StackDescription(name) if _NO_STACK in str(error) else StackDescription(name, error=error)
     outputs = {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", ())}
     parameters = {one["ParameterKey"]: one.get("ParameterValue", "") for one in found.get("Parameters", ())}
     function, problem = _function(outputs.get("PusherFunctionName", ""), dependencies, region)
     status, reason = found["StackStatus"], found.get("StackStatusReason", "")
-    return StackFacts(name, status, reason, outputs, parameters, function, function_error=problem)
+    return StackDescription(name, status, reason, outputs, parameters, function, function_error=problem)
 
 
 def _function(name: str, dependencies: Dependencies, region: str) -> tuple[Mapping[str, Any], Exception | None]:

@@ -16,7 +16,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from lambda_remote_write_cli.doctor.command import masked
 from lambda_remote_write_cli.doctor.findings import Check, Finding, Status, ok, run
 from lambda_remote_write_cli.doctor.stack import concurrency
-from lambda_remote_write_cli.doctor.stack_facts import StackFacts
+from lambda_remote_write_cli.doctor.stack_description import StackDescription
 from sandbox.s3 import ObjectStore
 from sandbox.server import Answer, Fault
 from tests.rig.doctor import REGION, Patient
@@ -305,7 +305,7 @@ def test_cloudformation_is_asked_for_the_state(patient: Patient) -> None:
     ],
 )
 def test_the_state_of_a_stack(patient: Patient, status: str, result: str, words: str) -> None:
-    found = patient.look("stack", facts=StackFacts("metrics", status))["stack metrics"]
+    found = patient.look("stack", facts=StackDescription("metrics", status))["stack metrics"]
     assert found.status.value == result
     assert status in found.detail
     assert words in found.fix
@@ -351,7 +351,7 @@ def test_a_function_in_a_vpc_needs_an_endpoint_or_a_gateway(patient: Patient) ->
     ec2 = patient.aws.client_in("ec2", REGION)
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     inside = {"VpcConfig": {"VpcId": vpc, "SubnetIds": ["subnet-1"]}}
-    facts = StackFacts("metrics", "CREATE_COMPLETE", function=inside)
+    facts = StackDescription("metrics", "CREATE_COMPLETE", function=inside)
     found = patient.look("VPC", facts=facts)["VPC endpoint"]
     assert found.status is Status.WARNING
     assert "is there a NAT gateway?" in found.fix
@@ -434,9 +434,9 @@ def test_what_only_doctor_asks_may_be_forbidden(patient: Patient) -> None:
 
 
 def test_what_a_finding_quotes_is_masked(patient: Patient) -> None:
-    subject = patient.subject()
-    subject.dependencies.secrets.mask.add(SECRET)
-    (found,) = masked([Finding(f"a {SECRET}", Status.FAILED, f"b {SECRET}", f"c {SECRET}")], subject)
+    examination = patient.examination()
+    examination.dependencies.secrets.mask.add(SECRET)
+    (found,) = masked([Finding(f"a {SECRET}", Status.FAILED, f"b {SECRET}", f"c {SECRET}")], examination)
     assert SECRET not in str(found)
 
 
