@@ -48,7 +48,8 @@ def main() -> int:
         return error.status
     except KeyboardInterrupt:
         print(
-            "make deploy: interrupted. What CloudFormation has begun goes on; run this again to see.", file=sys.stderr
+            "make deploy: interrupted. CloudFormation goes on with what it has started; run it again to see.",
+            file=sys.stderr,
         )
         return INTERRUPTED
 

@@ -41,7 +41,7 @@ def read(cloud: Cloud, location: str) -> ConfigObject:
             return ConfigObject(location)
         if code_of(error) == "NoSuchBucket":
             raise DeployError(
-                f"there is no bucket {bucket}. Make one that keeps versions, and deploy again:\n"
+                f"there is no bucket {bucket}. Create one with versioning, and deploy again:\n"
                 f"  aws s3 mb s3://{bucket} --region {cloud.region}\n"
                 f"  aws s3api put-bucket-versioning --bucket {bucket} --versioning-configuration Status=Enabled"
             ) from None

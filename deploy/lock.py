@@ -22,8 +22,8 @@ def alone(stack: str, folder: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             raise DeployError(
-                f"another make deploy is at work in this checkout ({file.read().strip()}). Wait until it has ended, "
-                "and deploy again"
+                f"another make deploy is in progress in this checkout ({file.read().strip()}). Wait until it has "
+                "ended, and deploy again"
             ) from None
         file.truncate(0)
         file.write(f"process {os.getpid()}, stack {stack}")

@@ -43,7 +43,7 @@ def show(deployment: Deployment, stack: Stack, since: float) -> int:
             line = first_line(deployment.cloud, stack, since, seconds, shell)
             shell.say(f"first run: {line.text}" if line else "no run has logged yet")
         except KeyboardInterrupt:
-            shell.say("not waited for")
+            shell.say("stopped waiting; the deployment itself is done")
     shell.say("What to do next:")
     for command in commands(deployment.cloud, stack, deployment.config):
         shell.say(command)

@@ -86,8 +86,8 @@ def check(cloud: Cloud, stack: Stack) -> None:
         )
     if status.endswith("_IN_PROGRESS"):
         raise DeployError(
-            f"another deployment of {stack.name} is at work ({status}). Wait until it has ended, and deploy again:\n"
-            f"  {command % 'wait stack-update-complete'}"
+            f"another deployment of {stack.name} is in progress ({status}). Wait until it has ended, and deploy "
+            f"again:\n  {command % 'wait stack-update-complete'}"
         )
 
 

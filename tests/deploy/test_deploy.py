@@ -431,7 +431,7 @@ def test_a_bad_variable_ends_in_a_sentence(deployer: Deployer, variables: dict[s
         ("ROLLBACK_COMPLETE", "aws cloudformation delete-stack --stack-name metrics --region eu-west-1"),
         (
             "UPDATE_IN_PROGRESS",
-            "another deployment of metrics is at work (UPDATE_IN_PROGRESS). Wait until it has ended",
+            "another deployment of metrics is in progress (UPDATE_IN_PROGRESS). Wait until it has ended",
         ),
         ("UPDATE_ROLLBACK_FAILED", "aws cloudformation continue-update-rollback --stack-name metrics"),
         ("DELETE_FAILED", "could not be deleted"),
@@ -484,7 +484,7 @@ def test_two_at_once_in_a_checkout_end_in_a_sentence(deployer: Deployer, config:
         done = deployer.run(CONFIG=str(config))
     assert (done.status, deployer.commands) == (1, [])
     assert (
-        "another make deploy is at work in this checkout (process 7, stack other). Wait until it has ended"
+        "another make deploy is in progress in this checkout (process 7, stack other). Wait until it has ended"
         in done.error
     )
 

@@ -57,6 +57,6 @@ def of_reading(check: str, error: Exception, action: str) -> Finding:
     """An error of something that only `doctor` reads: without the permission it goes on."""
     if is_denied(error):
         return warning(
-            check, f"it cannot be looked at: your identity lacks {action}", f"allow {action}, for doctor alone"
+            check, f"it cannot be checked: your identity lacks {action}", f"allow {action}, for doctor alone"
         )
     return of_credentials(check, error)

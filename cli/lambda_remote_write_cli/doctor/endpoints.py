@@ -90,7 +90,7 @@ def _not_described(check: str, workspace: str, region: str, error: Exception) ->
         )
         return failed(check, detail, fix)
     if is_denied(error):
-        detail = "it cannot be looked at: your identity lacks aps:DescribeWorkspace, which only doctor needs"
+        detail = "it cannot be checked: your identity lacks aps:DescribeWorkspace, which only doctor needs"
         return warning(check, detail, "the write below says whether it exists")
     return of_credentials(check, error)
 

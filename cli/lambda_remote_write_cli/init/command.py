@@ -407,7 +407,7 @@ COMMAND = Command(
     (
         Example(
             "pusher init https://api.example.com/usage",
-            "asks counter or gauge, labels and times; Enter takes the shown",
+            "asks counter or gauge, labels and times; Enter accepts the proposal",
         ),
         Example("pusher init https://api.example.com/usage --bearer-ref env:TOKEN --yes", "asks nothing, and logs in"),
         Example("pusher init usage.json --url https://api.example.com/usage -o usage.yaml", "from a saved answer"),
