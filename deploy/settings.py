@@ -35,8 +35,6 @@ class Settings:
 def settings(env_vars: Mapping[str, str], known: Mapping[str, Parameter], is_terminal: bool) -> Settings:
     """What the variables say. Raises DeployError."""
     yes = _switch(env_vars, "YES")
-    if not (yes or is_terminal):
-        raise bad_usage("nothing to ask on: this is no terminal. YES=1 deploys without asking: make deploy … YES=1")
     stack = env_vars.get("STACK", "").strip() or _configured_stack()
     if not _STACK.fullmatch(stack):
         raise bad_usage(f"STACK is letters, digits and hyphens, and begins with a letter, not {stack!r:.140}")
@@ -47,9 +45,10 @@ def settings(env_vars: Mapping[str, str], known: Mapping[str, Parameter], is_ter
     if config_s3 and not config:
         raise bad_usage("CONFIG_S3 says where the config goes, and CONFIG is missing: make deploy CONFIG=my.yaml …")
     parameters, given_with = _parameters(env_vars, known)
-    return Settings(
-        _file(config) if config else None, config_s3, stack, parameters, given_with, yes, _switch(env_vars, "FORCE")
-    )
+    file, force = _file(config) if config else None, _switch(env_vars, "FORCE")
+    if not (yes or is_terminal):  # last: what is wrong with the command is wrong with YES=1 too
+        raise bad_usage("nothing to ask on: this is no terminal. YES=1 deploys without asking: make deploy … YES=1")
+    return Settings(file, config_s3, stack, parameters, given_with, yes, force)
 
 
 def _file(text: str) -> Path:

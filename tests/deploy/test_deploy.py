@@ -394,6 +394,11 @@ def test_without_a_terminal_nothing_is_deployed_unless_yes(deployer: Deployer, c
     assert "YES=1 deploys without asking" in done.error
 
 
+def test_without_a_terminal_a_missing_config_is_said_first(deployer: Deployer) -> None:
+    deployer.is_terminal = False
+    assert "CONFIG=none.yaml does not exist" in deployer.run(CONFIG="none.yaml").error
+
+
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
