@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .findings import Finding, failed, unknown, warning
+from .findings import Finding, Status, failed, unknown, warning
 
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "UnauthorizedSSOTokenError", "SSOTokenLoadError",
             "TokenRetrievalError")  # fmt: skip
@@ -59,4 +59,7 @@ def of_reading(check: str, error: Exception, action: str) -> Finding:
         return warning(
             check, f"it cannot be checked: your identity lacks {action}", f"allow {action}, for doctor alone"
         )
-    return of_credentials(check, error)
+    found = of_credentials(check, error)
+    if found.status is Status.FAILED:  # the check of the credentials says what to do
+        return unknown(check, "it cannot be looked at without valid credentials")
+    return found

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from moto.amp.models import amp_backends
 from moto.cloudformation.models import cloudformation_backends
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
+from lambda_remote_write_cli.doctor.aws_errors import of_reading
 from lambda_remote_write_cli.doctor.command import masked
 from lambda_remote_write_cli.doctor.findings import Check, Finding, Status, ok, run
 from lambda_remote_write_cli.doctor.stack import concurrency
@@ -431,6 +433,14 @@ def test_what_only_doctor_asks_may_be_forbidden(patient: Patient) -> None:
     patient.aws.limit = None
     found = patient.look("concurrency")["concurrency"]
     assert (found.status, found.fix) == (Status.WARNING, "allow lambda:GetAccountSettings, for doctor alone")
+
+
+@pytest.mark.parametrize("code", ["ExpiredToken", "InvalidClientTokenId", "SignatureDoesNotMatch"])
+def test_what_bad_credentials_hide_is_not_known_and_their_own_check_says_what_to_do(code: str) -> None:
+    error = ClientError({"Error": {"Code": code, "Message": "no"}}, "GetAccountSettings")
+    found = of_reading("concurrency", error, "lambda:GetAccountSettings")
+    assert (found.status, found.fix) == (Status.UNKNOWN, "")
+    assert found.detail == "it cannot be looked at without valid credentials"
 
 
 def test_what_a_finding_quotes_is_masked(patient: Patient) -> None:
