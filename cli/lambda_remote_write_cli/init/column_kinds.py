@@ -34,6 +34,7 @@ _IDENTIFIERS = words(
     "id uuid guid port platform channel slot index idx number no nr pid line zone address serial sn unit_id rank "
     "partition shard version revision build zip code sku lane track phase floor room"
 )
+PAGE_WORDS = words("page per_page page_size page_number current_page last_page")
 _NAMES = words(
     "name id key index host hostname device uuid title label symbol slug arn mac ip ipaddr serial node server station "
     "queue instance pod container pool disk interface service project repo city area region country account sensor"
@@ -136,7 +137,9 @@ def classified(column: Column, now_ms: int) -> Column:
 
 def _names_identifier(key: str) -> bool:
     plain = snake(key)
-    return plain in _IDENTIFIERS or plain.endswith(("_id", "_uuid", "_number", "_no", "_code", "_version", "_port"))
+    return plain in _IDENTIFIERS | PAGE_WORDS or plain.endswith(
+        ("_id", "_uuid", "_number", "_no", "_code", "_version", "_port")
+    )
 
 
 def _classify_texts(column: Column, texts: Sequence[str]) -> None:

@@ -119,7 +119,10 @@ def _with_variables(dependencies: Dependencies, request: Request) -> Dependencie
     )
 
 
-_NO_WORDS = ("api", "rest", "json", "data", "metrics", "index", "latest", "all", "list", "status", "query", "graphql")
+_NO_WORDS = (
+    "api", "rest", "json", "data", "metrics", "index", "latest", "all", "list", "status", "query", "graphql", "stats",
+    "statistics", "summary", "overview", "current",
+)  # fmt: skip
 
 
 def _job_name(url: str, file: str) -> str:

@@ -9,10 +9,12 @@ from typing import Any
 from lambda_remote_write.report.printable import printable
 
 from ..schema import BESIDE, FIRST_LINE
+from .names import counter_name
 from .pages import Paging
 from .proposals import Group, Metric, Proposal, Stamp
 from .request import PLACEHOLDER_URL, Request
 from .times import shown_age
+from .tree import shown_value
 from .yaml_text import flow, scalar
 
 _COLUMN = 46  # where a comment behind a line begins, when the line is short enough
@@ -78,7 +80,7 @@ def _text(lines: Sequence[str]) -> str:
 def _head(draft: Draft) -> Iterator[str]:
     file = printable(draft.file)
     yield "# Written by pusher init. A comment that ends in a question mark waits for your answer: remove the # before"
-    yield "# its key, or leave it. Then:"
+    yield "# its key, or leave it. A counter only grows, and its name ends in _total; a gauge also falls. Then:"
     yield f"#   pusher plan {file}      shows the samples with their age, and sends nothing"
     yield f"#   pusher push {file}      sends once, from this shell: it needs AWS credentials and the workspace below"
     yield f"#   make deploy CONFIG={file}      in a checkout: the function that does so every minute"
@@ -151,7 +153,7 @@ def _metric(metric: Metric, group: Group, now_ms: int) -> Iterator[str]:
     if metric.type:
         yield f"        type: {metric.type}"
     elif not is_stateset:
-        yield _with_comment(f"        # type: {metric.suggested_type}", _TYPE_QUESTIONS[metric.suggested_type])
+        yield _with_comment(f"        # type: {metric.suggested_type}", _type_question(metric))
     if metric.unit:
         yield f"        unit: {metric.unit}"
     elif metric.suggested_unit:
@@ -177,11 +179,14 @@ def _labels(labels: Mapping[str, str]) -> Iterator[str]:
         yield from (f"          {scalar(name)}: {scalar(value)}" for name, value in labels.items())
 
 
-_TYPE_QUESTIONS = {
-    "counter": "a counter, which only grows (end its name in _total), or a gauge?",
-    "gauge": "a gauge, or a counter, which only grows?",
-    "info": "info, for a value that is always 1?",
-}
+def _type_question(metric: Metric) -> str:
+    """The head of the file says what the two are."""
+    if metric.suggested_type == "info":
+        return "info, for a value that is always 1?"
+    if metric.suggested_type == "gauge":
+        return "or a counter?"
+    is_named = metric.name.endswith("_total")
+    return "or a gauge?" if is_named else f"named {counter_name(metric.name)}, or a gauge?"
 
 
 def _stamp(stamp: Stamp, now_ms: int, *, was_asked: bool) -> Iterator[str]:
@@ -200,7 +205,7 @@ def _stamp(stamp: Stamp, now_ms: int, *, was_asked: bool) -> Iterator[str]:
 
 
 def _sample(value: Any) -> str:
-    text = printable(str(value))
+    text = shown_value(value)
     return f"{text[:40]}…" if len(text) > 40 else text
 
 

@@ -14,6 +14,7 @@ def words(text: str) -> frozenset[str]:
 
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_UNIT = re.compile(r"([kKMGT]?Wh|[kMG]Hz|dB[mi]?|[KMGT]iB|[mM]Ah)(?![a-z])")  # one word, whatever its case
 _NO_WORD = re.compile(r"[^A-Za-z0-9]+")
 _BARE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LEGAL_LABEL = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*")
@@ -25,10 +26,13 @@ GENERIC = words(
     "objects object elements element body root output series api json v1 v2 v3 index php points hits docs"
 )  # of containers: their names say nothing about what is in them
 
+UNITS = words("wh kwh mwh seconds ms bytes kb mb gb joules liters litres m3")  # that may stand behind `total`
+
 
 def snake(text: str) -> str:
     """`apiRequestCount`, `05. price` or `heap.used` as `api_request_count`, `05_price` and `heap_used`."""
     plain = unicodedata.normalize("NFKD", text.translate(_SPELLED)).encode("ascii", "ignore").decode()
+    plain = _UNIT.sub(lambda found: f"_{found[1].lower()}_", plain)
     return "_".join(part for part in _NO_WORD.split(_CAMEL.sub("_", plain)) if part).lower()
 
 
@@ -68,6 +72,14 @@ def metric_name(prefix: str, words: Iterable[str]) -> str:
         found += parts
     name = "_".join(found) or "value"
     return name if name[0].isalpha() else f"_{name}"
+
+
+def counter_name(name: str) -> str:
+    """`requests` as `requests_total`, and `energy_total_wh` as `energy_wh_total`."""
+    parts = name.split("_")
+    if parts[-2:-1] == ["total"] and parts[-1] in UNITS:
+        parts = [*parts[:-2], parts[-1], "total"]
+    return "_".join(parts if parts[-1] == "total" else [*parts, "total"])
 
 
 def label_name(key: str) -> str:

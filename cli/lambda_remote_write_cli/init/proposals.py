@@ -7,13 +7,14 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .column_kinds import Column, Kind, scoped
-from .names import is_generic, is_plural, label_name, metric_name, singular, snake, unique, words
+from .column_kinds import PAGE_WORDS, Column, Kind, scoped
+from .names import UNITS, is_generic, is_plural, label_name, metric_name, singular, snake, unique, words
 from .record_finder import Finder, RecordSet
 from .times import TimeFormat, names_sample_time, shown_age
 
 MAX_METRICS = 80
 _MAX_LABELS = 12
+_CHANGING = words("version firmware revision build commit release")  # each update would begin new series
 MANY_VALUES = 200
 """Values of a label in one answer from which on it may be one without bound."""
 _SCOPES = words(
@@ -277,7 +278,7 @@ class _Names:
         self._prefix, self._taken = prefix, taken
         self.left_out: list[str] = []
         words = [word for step in of.names for word in step if not is_generic(word)]
-        self._words = [singular(word) if index == len(words) - 1 else word for index, word in enumerate(words)]
+        self._words = [singular(word) for word in words]
 
     def of(self, column: Column, ending: str = "", strips: str = "") -> str:
         own = [*self._words, *(word.lstrip("@") for word in column.words if word != "#text")]
@@ -296,7 +297,9 @@ def _group(of: RecordSet, names: _Names, identity: list[_Label], history: _Histo
         is_own = (bool(of.steps) or len(column.words) == 1) and not (
             state_labels and snake(column.key) in ("id", "uuid", "guid", "uid")
         )
-        if column.kind is Kind.LABEL and is_own and len(labels) < _MAX_LABELS and not _repeats(column, identity):
+        if not is_own or len(labels) >= _MAX_LABELS or _changes(column):
+            continue
+        if column.kind is Kind.LABEL and not _repeats(column, identity):
             name = _label(of, column).name
             name = name if name not in labels else label_name(column.key)
             if name not in labels:
@@ -325,6 +328,11 @@ def _distinct(identity: Sequence[_Label]) -> dict[str, str]:
         name = label.name if label.name not in found else unique(label.name, set(found))
         found[name] = scoped(label.expression, "")
     return found
+
+
+def _changes(column: Column) -> bool:
+    """Whether it says which version of a thing runs. As a label it ends every series at the next update."""
+    return not _CHANGING.isdisjoint(snake(column.key).split("_"))
 
 
 def _repeats(column: Column, identity: Sequence[_Label]) -> bool:
@@ -370,16 +378,19 @@ def _shown(column: Column) -> Any:
 _OF_STOCKS = words("capacity memory mem disk space swap size pages heap used free limit max available")
 _COUNTERS = words(
     "total requests errors bytes packets hits misses restarts retries failures drops dropped received sent reads "
-    "writes calls events messages_total count_total uptime_total energy"
+    "writes calls events messages_total count_total uptime_total energy ops started processed served handled"
 )
+_ALONE = words("hits misses restarts retries drops dropped ops")  # counters also as the only word of their key
 
 
 def _type_of(column: Column) -> str:
     """What a question proposes; only the answer is written."""
     parts = snake(column.key).split("_")
+    if parts[-2:-1] == ["total"] and parts[-1] in UNITS:
+        parts.pop()  # energyTotalWh
     is_whole = all(isinstance(value, int) and not isinstance(value, bool) and value >= 0 for value in column.given)
     is_counter = ("total" in parts[-1:] or (parts[-1] in _COUNTERS and is_whole) or _counts_events(parts)) and (
-        len(parts) > 1 and _OF_STOCKS.isdisjoint(parts)
+        (len(parts) > 1 or parts[0] in _ALONE) and _OF_STOCKS.isdisjoint(parts)
     )
     return "counter" if is_counter and is_whole else "gauge"
 
@@ -503,7 +514,10 @@ def _account(column: Column, used: Collection[str], left_out: list[str], now_ms:
         left_out.append(
             f"{at}: {text!r}, " + ("no format reads it; value_regex finds the number" if is_measure else "no label")
         )
+    elif column.kind is Kind.IDENTIFIER and snake(column.key) in PAGE_WORDS:
+        left_out.append(f"{at}: the place in the pages")
     elif column.kind is Kind.IDENTIFIER:
         left_out.append(f"{at}: an identifier; the labels tell the records apart without it")
     elif column.kind is Kind.LABEL:
-        left_out.append(f"{at}: {str(column.given[0])[:40]!r}, may be a label")
+        but = ", but each update begins new series" if _changes(column) else ""
+        left_out.append(f"{at}: {str(column.given[0])[:40]!r}, may be a label{but}")

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from lambda_remote_write.report.printable import printable
 
 from ..terminal import say
+from .names import counter_name
 from .proposals import Group, Metric, Proposal, Stamp
 from .times import shown_age
+from .tree import shown_value
 
 _FRESH_SECONDS = (-600, 3_300)  # AMP takes samples that are at most an hour old
 _HELP = (
@@ -31,6 +33,9 @@ class Questions:
 
     def ask(self, proposal: Proposal) -> None:
         """Answers every question of the proposal. Raises Left."""
+        say("")
+        say("Enter takes what stands in brackets. The answers for a metric:")
+        say(_HELP)
         try:
             for group in proposal.groups:
                 self._group(group)
@@ -53,7 +58,7 @@ class Questions:
     def _labels(self, group: Group) -> None:
         if not group.labels or self.takes_rest:
             return
-        names = ", ".join(f"{name} = {path}" for name, path in group.labels.items())
+        names = ", ".join(name if name == path else f"{name} = {path}" for name, path in group.labels.items())
         answer = self._answer(f"  labels {names}. Enter keeps them, or write the names to leave out: ")
         for name in answer.replace(",", " ").split():
             if group.labels.pop(name, None) is None:
@@ -98,7 +103,7 @@ class Questions:
         return True
 
     def _type(self, metric: Metric) -> bool:
-        shown = f"  {metric.name} = {printable(str(metric.sample))[:40]}"
+        shown = f"  {metric.name} = {shown_value(metric.sample)[:40]}"
         while not self.takes_rest:
             answer = self._answer(f"{shown}: counter or gauge? [{metric.suggested_type}] ").lower()
             if answer == "x":
@@ -118,7 +123,7 @@ class Questions:
     def _set(self, metric: Metric, kind: str) -> None:
         metric.type = kind
         if kind == "counter" and not metric.name.endswith("_total"):
-            metric.name += "_total"
+            metric.name = counter_name(metric.name)
             say(f"    {metric.name}: a counter's name ends in _total")
 
     def _yes(self, prompt: str, *, is_default: bool) -> bool:

@@ -197,7 +197,9 @@ class Finder:
         child = self._child(of, at, Step.of_map(self._path(at)), values)
         if child:
             keys = next((list(value) for value in values if value), [])
-            child.key_label = _label_of_keys(keys, name or (words[-1] if words else ""))
+            holds_objects = all(isinstance(record, dict) for record in child.records)
+            label = name or (words[-1] if words else "")
+            child.key_label = _label_of_keys(keys, label, holds_objects=holds_objects)
 
     def _lists(self, of: RecordSet, at: Seen, values: list[Any]) -> None:
         elements = [element for value in values for element in value or ()][:MAX_RECORDS]
@@ -372,12 +374,13 @@ def _likeness(sets: Sequence[set[str]]) -> float:
     return sum(len(one & common) / max(len(one | common), 1) for one in sets) / len(sets)
 
 
-def _label_of_keys(keys: Sequence[str], name: str) -> str:
+def _label_of_keys(keys: Sequence[str], name: str, *, holds_objects: bool) -> str:
     if found := counted_by(name):
         return found
     if keys and all(_CURRENCY.fullmatch(key) for key in keys):
         return "currency"
-    return singular(snake(name)) if name and is_plural(name) and not is_generic(name) else "key"
+    names_things = is_plural(name) or holds_objects  # `wifi` with an object for each band; `load` is a quantity
+    return singular(snake(name)) if name and names_things and not is_generic(name) else "key"
 
 
 # --- Tables -----------------------------------------------------------------------------------------------------------

@@ -71,6 +71,12 @@ def names_sample_time(key: str) -> bool:
         (
             "timestamp",
             "observedat",
+            "generatedat",
+            "asof",
+            "reportedat",
+            "collectedat",
+            "recordedat",
+            "sampledat",
             "measuredat",
             "readingtime",
             "unixtime",

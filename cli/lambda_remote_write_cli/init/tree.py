@@ -42,6 +42,11 @@ def _lines(key: str, value: Any, depth: int, now_ms: int) -> Iterator[str]:
         yield f"{lead}{_sample(key, value, now_ms)}"
 
 
+def shown_value(value: Any) -> str:
+    """A value behind a metric's name: a text without quotes, everything else as JSON writes it."""
+    return printable(value if isinstance(value, str) else json.dumps(value, default=str))
+
+
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 

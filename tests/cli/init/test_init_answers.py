@@ -116,6 +116,10 @@ def test_what_a_column_is(key: str, values: list[Any], kind: Kind, keys: dict[st
         (["Température °C"], "usage_temperature_deg_c"),
         (["usages", "HTTPServerErrors"], "usage_http_server_errors"),
         (["日本"], "usage"),
+        (["sessionEnergyKWh"], "usage_session_energy_kwh"),
+        (["energykWh"], "usage_energy_kwh"),
+        (["freqMHz", "signal_dBm"], "usage_freq_mhz_signal_dbm"),
+        (["HVAC", "DBName", "whale"], "usage_hvac_db_name_whale"),
     ],
 )
 def test_names_of_metrics(words: list[str], name: str) -> None:
