@@ -76,7 +76,7 @@ def fetch(request: Request, dependencies: Dependencies, timeout_seconds: float) 
             f"{error}. Ask for less, by a parameter as limit or fields, or save a part and give that file"
         ) from None
     except FetchError as error:
-        raise NoAnswer(f"{str(error).rstrip('?')}{_credentials_advice(str(error), request)}") from None
+        raise NoAnswer(f"{str(error).rstrip('?.')}. {_advice(str(error), request)}") from None
     body = bodies[0]
     return _read(bytes(body.content), body.content_type, body.headers, body.status)
 
@@ -96,22 +96,33 @@ def _job(request: Request, dependencies: Dependencies) -> JsonJob:
     return found
 
 
-def _credentials_advice(message: str, request: Request) -> str:
-    if not re.search(r" answered 40[13]\b", message):
-        return (
-            ""
-            if re.search(r" answered \d", message)
-            else " Nothing was written: check the address, or save an answer and give its file"
-        )
+_ADVICE = (
+    (r"40[45]|410", "Check the path and --method"),
+    (r"429|5\d\d", "Ask again later, or save an answer and give its file"),
+    (r"4\d\d", "Check the parameters, --header and --body"),
+)
+
+
+def _advice(message: str, request: Request) -> str:
+    """What to do, by the status; with none, the API was not reached."""
+    answered = re.search(r" answered (\d{3})\b", message)
+    if answered and answered[1] in ("401", "403"):
+        return _credentials_advice(request)
+    if answered:
+        return next((advice for status, advice in _ADVICE if re.fullmatch(status, answered[1])), "Check the address")
+    return "Nothing was written: check the address, or save an answer and give its file"
+
+
+def _credentials_advice(request: Request) -> str:
     used = [
         key
         for key in ("authorization", "basic_auth", "digest_auth", "login", "sigv4", "headers", "query")
         if key in request.keys
     ]
     if used:
-        return f". Check what {', '.join(used)} sends"
+        return f"Check what {', '.join(used)} sends"
     return (
-        ". Log in with one of: --bearer-ref env:TOKEN, --header-ref X-Api-Key=env:KEY, --query-ref appid=env:KEY, "
+        "Log in with one of: --bearer-ref env:TOKEN, --header-ref X-Api-Key=env:KEY, --query-ref appid=env:KEY, "
         "--basic-ref USER=env:PASSWORD, --digest-ref USER=env:PASSWORD, --sigv4 SERVICE@REGION, or --login URL "
         "--login-body … --login-token PATH"
     )

@@ -27,10 +27,12 @@ HTML = b"<!DOCTYPE html><html><head><title>Log in</title></head></html>"
         (Answer.json({"message": "log in first"}, 401), '"log in first". Log in with one of: --bearer-ref env:TOKEN'),
         (Answer.json({}, 403), "--login URL --login-body"),
         (Answer.json({"errors": [{"message": "units must be metric"}]}, 400), "units must be metric"),
+        (Answer.json({}, 404), "answered 404. Check the path and --method"),
+        (Answer.json({}, 503), "answered 503. Ask again later, or save an answer"),
         (Answer(200, {"Content-Type": "application/json"}, b" " * 52_500_000), "Ask for less"),
     ],
     ids=["html", "empty list", "empty object", "no body", "binary", "cut", "no number", "error", "401", "403", "400",
-         "50 MB"],
+         "404", "503", "50 MB"],
 )  # fmt: skip
 def test_an_answer_without_anything_to_send(
     answer: Answer, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -58,6 +60,7 @@ def test_a_redirect_to_a_login_page(tmp_path: Path, capsys: pytest.CaptureFixtur
     [
         ("nowhere.json", "No such file or directory; a URL begins with http:// or https://"),
         ("http://no.such.host.invalid/x", "the name does not resolve"),
+        ("http://127.0.0.1:9/x", "may this network reach it. Nothing was written: check the address"),
         ("http://169.254.169.254/latest", "gives out credentials"),
     ],
 )
