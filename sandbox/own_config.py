@@ -140,7 +140,7 @@ def _arrived(receiver: Receiver, before: Mapping[Labels, int]) -> Table:
                 ", ".join(f'{key}="{text}"' for key, text in labels if key[:2] != "__"),
             )
             moment = datetime.fromtimestamp(stamp / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            table.add_row(Text(f"{name}{{{shown}}}"), f"{value:g}", moment)
+            table.add_row(Text(f"{name}{{{shown}}}"), repr(value).removesuffix(".0"), moment)
     return table
 
 

@@ -47,6 +47,7 @@ def test_demo_shows_the_samples_of_the_users_own_sources(
     assert demo.main(["--no-page", "--config", str(config)]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert 'requests_total{cluster="blue"' in shown
+    assert "e+" not in shown  # counters and times in full
     assert api.requests[-1].headers["X-Key"] == "of-the-user"
     assert elsewhere.requests == []
 

@@ -223,7 +223,7 @@ def _of_quantity(texts: Sequence[str]) -> Reading:
 
 
 def _plain(number: Any) -> str:
-    return f"{float(number):g}" if number is not None else ""
+    return repr(float(number)).removesuffix(".0") if number is not None else ""
 
 
 def _hexadecimal(text: str) -> Any:

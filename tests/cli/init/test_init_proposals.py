@@ -106,6 +106,12 @@ def test_the_config_names_the_counter_and_shows_values_as_json_does() -> None:
     assert "# true\n" in text
 
 
+def test_a_quantity_is_shown_in_full() -> None:
+    (metric,) = _proposed({"size": "512 MiB"}).metrics
+
+    assert metric.notes == ("512 MiB becomes 536870912; GB is 10^9, GiB 2^30",)
+
+
 def test_the_questions_say_first_what_may_be_answered(capsys: pytest.CaptureFixture[str]) -> None:
     _, prompts = init_command.questioned({"up": True}, [""], prefix="x")
     said = capsys.readouterr().out
