@@ -11,10 +11,16 @@ def run() -> int:
     try:
         from .main import main
 
+        for stream in (sys.stdout, sys.stderr):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # for a terminal without UTF-8
         status = main()
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _NOT_DELIVERED
+    except OSError as error:  # a full disk under the output, or a file that the command did not foresee
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"stopped: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", file=sys.stderr)
         return _NOT_DELIVERED
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -137,7 +137,7 @@ def _epilog(examples: Iterable[Example], exits: Iterable[tuple[int, str]]) -> st
 
 def _refuse(options: argparse.Namespace, error: ConfigError | Unreadable) -> int:
     if not options.json:
-        for line in not_loaded(options.config, error).split("\n"):
+        for line in not_loaded(getattr(options, "config", options.command), error).split("\n"):
             print(line, file=sys.stderr, style=WRONG)
     elif isinstance(error, ConfigError):
         say_json({"ok": False, "problems": problems_json(error)})

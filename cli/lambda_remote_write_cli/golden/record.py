@@ -15,12 +15,13 @@ from .file import MAX_BODY_BYTES, VERSION, Answer, GoldenTest
 from .replay import comparable
 from .run import Outcome, run
 
+_MAX_SAMPLES = 10_000  # of a file that people read and review
 _INLINE_BYTES = 400  # a longer body is a file of its own
 _SUFFIXES = {"csv": ".csv", "xml": ".xml", "json": ".json", "html": ".html", "text": ".txt", "protobuf": ".pb"}
 
 
 class TooLarge(Exception):
-    """An answer that fits no test file."""
+    """An answer, or what it gives, fits no test file."""
 
 
 def write(config: Path, test_file: Path, answers: Sequence[Answer], now_ms: int) -> None:
@@ -37,6 +38,11 @@ def save(config: Path, test_file: Path, test: GoldenTest, outcome: Outcome) -> N
     too_large = [one for one in test.answers if len(one.body) > MAX_BODY_BYTES]
     if too_large:
         raise TooLarge(f"{too_large[0].url} answered with more than {MAX_BODY_BYTES} bytes, the most of a body")
+    if len(outcome.samples) > _MAX_SAMPLES:
+        raise TooLarge(
+            f"{len(outcome.samples)} samples are more than the {_MAX_SAMPLES} of a test; save a part of the answer, "
+            "and record a test of that"
+        )
     bodies = _Bodies(test_file, {})
     document = {
         "version": VERSION,

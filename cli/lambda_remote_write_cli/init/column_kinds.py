@@ -12,7 +12,7 @@ from typing import Any
 from lambda_remote_write.config import value_texts
 from lambda_remote_write.config.value_texts import Unreadable
 
-from .names import snake, words
+from .names import holds_secret, snake, words
 from .times import TimeFormat, format_of
 
 HERE = "\0"
@@ -147,7 +147,9 @@ def _classify_texts(column: Column, texts: Sequence[str]) -> None:
     is_state = last_word in _STATE_WORDS
     numbers = [text for text in texts if is_number(text)]
     booleans = [text for text in texts if value_texts.boolean(text) is not None and not is_number(text)]
-    if len(numbers) == len(texts):
+    if holds_secret(column.key):
+        column.kind = Kind.PROSE
+    elif len(numbers) == len(texts):
         column.kind = Kind.IDENTIFIER if _names_identifier(column.key) else Kind.NUMBER
         column.reading = _of_key(column.key)
     elif len(booleans) == len(texts) and not _short(booleans):

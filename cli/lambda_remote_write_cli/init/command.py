@@ -81,6 +81,8 @@ def _check(options: argparse.Namespace) -> None:
         )
     if not _INTERVAL.fullmatch(options.interval):
         raise BadUsage(f"--interval {options.interval!r:.40}: write a duration as 30s, 1m or 1h")
+    if not Path(options.output).name or Path(options.output).is_dir():
+        raise BadUsage(f"-o {options.output}: that is a folder; name a file, as pusher.yaml")
     for file in (options.output, _test_file(options)):
         if Path(file).exists() and not options.force:
             raise BadUsage(f"{file} exists: name another file with -o, or overwrite it with --force")
@@ -102,11 +104,19 @@ def _session(options: argparse.Namespace, dependencies: Dependencies) -> Session
     if options.source.partition("://")[0] not in ("http", "https") and is_url:
         raise BadUsage(f"{options.source.partition('://')[0]!r:.20}: a URL begins with http:// or https://")
     address = options.source if is_url else options.url or PLACEHOLDER_URL
+    _check_url(address)
     job = options.job or _job_name(address if is_url or options.url else "", "" if is_url else options.source)
     request = read(options, address, job)
     known = _with_variables(dependencies, request)
     found = answer.fetch(request, known, options.timeout) if is_url else answer.of_file(options.source)
     return Session(options, known, job, _last_word(address), request, found, dependencies.now_ms())
+
+
+def _check_url(url: str) -> None:
+    try:
+        _ = urlsplit(url).port
+    except ValueError as error:
+        raise BadUsage(f"the URL cannot be read: {error}; write http://HOST/PATH or https://HOST:PORT/PATH") from None
 
 
 def _with_variables(dependencies: Dependencies, request: Request) -> Dependencies:
@@ -315,18 +325,21 @@ def _finish(session: Session, draft: Draft) -> int:
 def _written(session: Session, text: str, found: dict[str, Any], answers: Sequence[Recorded]) -> int:
     """Writes both files, shows the samples, and says what comes next."""
     options = session.options
-    Path(options.output).write_text(text, encoding="utf-8")
-    test, why_no_test = _test(session, answers)
+    try:
+        Path(options.output).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadUsage(f"{options.output} cannot be written: {error.strerror}; name another file with -o") from None
+    test, note_on_test = _test(session, answers)
     questions = sum(line.rstrip().endswith("?") for line in text.splitlines() if "#" in line)
     if options.json:
         say_json({
             "ok": found["ok"], "config": options.output, "test": test, "questions": questions, "jobs": found["jobs"],
-            "notes": [*session.request.notes, *filter(None, [why_no_test])],
+            "notes": [*session.request.notes, *filter(None, [note_on_test])],
         })  # fmt: skip
         return OK if found["ok"] else NOT_DELIVERED
     say("")
     _show(found)
-    for note in [*session.request.notes, *filter(None, [why_no_test])]:
+    for note in [*session.request.notes, *filter(None, [note_on_test])]:
         say(f"note: {note}")
     say("")
     asks = f", with {counted(questions, 'question')} for you: its comments that end in ?" if questions else ""
@@ -338,7 +351,7 @@ def _written(session: Session, text: str, found: dict[str, Any], answers: Sequen
 
 
 def _test(session: Session, answers: Sequence[Recorded]) -> tuple[str, str]:
-    """The golden test that was written, or why there is none."""
+    """The golden test, if one was written, and a note: why not, or what to do about it."""
     from ..golden import record
     from ..golden.run import NotTestable
 
@@ -347,7 +360,18 @@ def _test(session: Session, answers: Sequence[Recorded]) -> tuple[str, str]:
         record.write(Path(session.options.output), file, answers, session.now_ms)
     except (NotTestable, record.TooLarge, ConfigError, OSError) as error:
         return "", f"no golden test was written: {error}"
-    return str(file), ""
+    except KeyboardInterrupt:
+        return "", "no golden test was written: interrupted"
+    return str(file), _secrets_in(session)
+
+
+def _secrets_in(session: Session) -> str:
+    """What to do about an answer that seems to hold secrets, which the golden test keeps as it came."""
+    from .names import secret_keys
+
+    found = ", ".join(secret_keys(session.answer.document)[:5])
+    note = f"the answer, which the golden test keeps, may hold secrets ({found}): replace them before a commit"
+    return note if found else ""
 
 
 def _show(found: dict[str, Any]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 
 def words(text: str) -> frozenset[str]:
@@ -110,3 +111,26 @@ def unique(name: str, taken: Sequence[str] | set[str]) -> str:
         number += 1
         found = f"{name}_{number}"
     return found
+
+
+_SECRET = re.compile(
+    r"(?:^|_)(?:password|passwd|passphrase|pwd|secret|token|credentials?|jwt|authorization|cookie|(?:api|access|private|"
+    r"secret|auth)_?key)(?:_|$)"
+)
+
+
+def holds_secret(key: str) -> bool:
+    """Whether a key of an answer sounds as one of a secret, which is neither shown nor sent. A plain `key` or `session`
+    is as often a name."""
+    return bool(_SECRET.search(snake(key)))
+
+
+def secret_keys(document: Any) -> list[str]:
+    """The keys of a document, at any depth, that hold a text and sound as a secret; each once."""
+    found, rest = dict[str, None](), [document]
+    while rest:
+        value = rest.pop()
+        if isinstance(value, Mapping):
+            found |= {key: None for key, item in value.items() if isinstance(item, str) and item and holds_secret(key)}
+        rest += value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return list(found)

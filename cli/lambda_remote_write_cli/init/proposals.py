@@ -8,7 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .column_kinds import PAGE_WORDS, Column, Kind, scoped
-from .names import UNITS, is_generic, is_plural, label_name, metric_name, singular, snake, unique, words
+from .names import (
+    UNITS,
+    holds_secret,
+    is_generic,
+    is_plural,
+    label_name,
+    metric_name,
+    singular,
+    snake,
+    unique,
+    words,
+)
 from .record_finder import Finder, RecordSet
 from .times import TimeFormat, names_sample_time, shown_age
 
@@ -182,7 +193,7 @@ def _chosen(of: RecordSet, rows: list[tuple[Any, ...]]) -> tuple[list[Column], l
 
 
 def _may_name(column: Column) -> bool:
-    if any(isinstance(value, list | dict) for value in column.given):
+    if holds_secret(column.key) or any(isinstance(value, list | dict) for value in column.given):
         return False
     return column.kind in (Kind.LABEL, Kind.IDENTIFIER) or (column.kind is Kind.PROSE and column.names_record)
 
@@ -502,6 +513,9 @@ def _account(column: Column, used: Collection[str], left_out: list[str], now_ms:
     """Says what becomes of a column that is neither value, label nor time of the samples; those are `used`."""
     at = column.at()
     if column.kind in (Kind.NUMBER, Kind.STATE) or at in used:
+        return
+    if holds_secret(column.key):
+        left_out.append(f"{at}: sounds as a secret")
         return
     if column.kind is Kind.TIME and column.time:
         age = shown_age((now_ms - column.time.newest_ms) / 1000)

@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from lambda_remote_write.report.mask import MASKED
 from lambda_remote_write.report.printable import printable
 
+from .names import holds_secret
 from .times import format_of, names_time
 
 _MAX_LINES, _MAX_DEPTH, _MAX_KEYS, _SAMPLE = 60, 6, 25, 60
@@ -52,6 +54,8 @@ def _count(number: int, noun: str) -> str:
 
 
 def _sample(key: str, value: Any, now_ms: int) -> str:
+    if value and not isinstance(value, bool | int | float) and holds_secret(key):
+        return MASKED
     if isinstance(value, list):
         shown = ", ".join(_text(one) for one in value[:4])
         return f"[{shown}{f', … {len(value)} in all' if len(value) > 4 else ''}]"

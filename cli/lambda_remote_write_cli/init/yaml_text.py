@@ -18,10 +18,21 @@ def scalar(text: str, *, in_flow: bool = False) -> str:
     if is_plain and ": " not in text and " #" not in text and not (in_flow and re.search(r"[,\[\]{}?]", text)):
         return text
     if not text.isprintable():
-        return json.dumps(text)
+        return f'"{"".join(map(_escaped, text))}"'
     if '"' in text or "\\" in text:
         return "'" + text.replace("'", "''") + "'"
     return f'"{text}"'
+
+
+def _escaped(char: str) -> str:
+    """Half of a surrogate pair, which JSON may hold and YAML may not, is replaced."""
+    if char in '"\\':
+        return f"\\{char}"
+    if char.isprintable():
+        return char
+    if "\ud800" <= char <= "\udfff":
+        return "\ufffd"
+    return f"\\U{ord(char):08x}" if char > "\uffff" else f"\\u{ord(char):04x}"
 
 
 def flow(value: Any) -> str:

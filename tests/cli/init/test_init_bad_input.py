@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,65 @@ def test_a_config_is_not_overwritten_without_force(tmp_path: Path) -> None:
     assert "overwrite it with --force" in refused.stderr
     assert forced.returncode == 0
     assert "json_configs" in (tmp_path / "pusher.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("source", "output", "said"),
+    [
+        ("http://[::1/x", "pusher.yaml", "the URL cannot be read: Invalid IPv6 URL; write http://HOST/PATH"),
+        ("http://api.example.com:99999/x", "pusher.yaml", "the URL cannot be read: Port out of range"),
+        ("answer.json", ".", "that is a folder; name a file, as pusher.yaml"),
+        ("answer.json", "link.yaml", "link.yaml cannot be written: No such file or directory; name another file"),
+    ],
+    ids=["no IPv6 address", "no port", "a folder", "a link to nowhere"],
+)
+def test_what_cannot_be_read_or_written_is_a_sentence(source: str, output: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "answer.json").write_text('{"value": 3}')
+    (tmp_path / "link.yaml").symlink_to(tmp_path / "nowhere" / "pusher.yaml")
+
+    done = pusher("init", source, "--yes", "-o", output, cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_secrets_of_an_answer_are_neither_shown_nor_made_labels(tmp_path: Path) -> None:
+    rows = [{"api_key": f"S3CR3T{row}", "user_password": "S3CR3T", "value": row} for row in (1, 2)]
+    (tmp_path / "answer.json").write_text(json.dumps({"access_token": "S3CR3T", "rows": rows}))
+
+    done = pusher("init", "answer.json", "--yes", cwd=tmp_path)
+
+    assert done.returncode == 0
+    assert "S3CR3T" not in done.stdout + (tmp_path / "pusher.yaml").read_text()
+    assert "may hold secrets (access_token, api_key, user_password): replace them before a commit" in done.stdout
+
+
+def test_an_answer_with_half_a_surrogate_pair_makes_a_config(tmp_path: Path) -> None:
+    """JSON can escape what no UTF-8 file can hold."""
+    document = r'{"value": 3, "rows": [{"name": "a", "\ud800": 1, "\udb40\udc01": 2}, {"name": "\ud800", "\ud800": 3}]}'
+    (tmp_path / "answer.json").write_text(document)
+
+    done = pusher("init", "answer.json", "--yes", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert "value: value" in (tmp_path / "pusher.yaml").read_text()
+
+
+def test_more_samples_than_people_review_make_no_golden_test(tmp_path: Path) -> None:
+    (tmp_path / "answer.json").write_text(json.dumps([{"id": f"host-{row}", "value": row} for row in range(10_001)]))
+
+    done = pusher("init", "answer.json", "--yes", cwd=tmp_path)
+
+    assert done.returncode == 0
+    assert "samples are more than the 10000 of a test; save a part of the answer" in done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["answer.json", "pusher.yaml"]
+
+
+def test_a_terminal_without_utf_8_gets_escapes(tmp_path: Path) -> None:
+    (tmp_path / "answer.json").write_text('{"value": 3}')
+
+    done = pusher("init", "answer.json", "--yes", cwd=tmp_path, PYTHONIOENCODING="ascii")
+
+    assert done.returncode == 0, done.stderr
+    assert r"PUSHER_WORKSPACE=ws-\u2026" in done.stdout
