@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 _NOT_DELIVERED = 1
 
@@ -11,6 +12,7 @@ def run() -> int:
     try:
         from .main import main
 
+        sys.stdout, sys.stderr = (stream or Path(os.devnull).open("w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115 - as long as the process
         for stream in (sys.stdout, sys.stderr):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # for a terminal without UTF-8
         status = main()
