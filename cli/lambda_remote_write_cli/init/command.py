@@ -345,7 +345,7 @@ def _written(session: Session, text: str, found: dict[str, Any], answers: Sequen
     asks = f", with {counted(questions, 'question')} for you: its comments that end in ?" if questions else ""
     say(f"Wrote {options.output}{asks}.")
     if test:
-        say(f"Wrote {test}: pusher test {test} shows when the API changes.")
+        say(f"Wrote {test}: pusher test {test} replays this answer through the config.")
     _next(session)
     return OK if found["ok"] else NOT_DELIVERED
 
