@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lambda_remote_write_cli.init.record_sets import Finder
 
 from lambda_remote_write_cli.init.config_writer import Draft, json_job
 from lambda_remote_write_cli.init.names import counter_name
 from lambda_remote_write_cli.init.proposals import Proposal, propose
+from lambda_remote_write_cli.init.record_finder import Finder
 from lambda_remote_write_cli.init.request import Request
 from tests.rig import init_command
 from tests.rig.init_command import NOW_MS
