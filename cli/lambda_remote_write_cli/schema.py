@@ -19,8 +19,10 @@ FIRST_LINE = f"# yaml-language-server: $schema={BESIDE}"
 
 
 def write(path: Path) -> None:
-    """Writes the schema. Raises BadUsage when it cannot."""
+    """Writes the schema, in the place of an earlier one and of no other file. Raises BadUsage when it cannot."""
     try:
+        if path.is_file() and not path.read_bytes().lstrip().startswith(b"{"):
+            raise BadUsage(f"{path} is another file and no schema: name a new one, as {BESIDE}")
         path.write_bytes(FILE.read_bytes())
     except OSError as error:
         raise BadUsage(f"{path} cannot be written: {error.strerror}") from None
@@ -35,7 +37,7 @@ def _schema(options: argparse.Namespace, dependencies: Dependencies) -> int:
 
 
 def _add_arguments(add: Add) -> None:
-    add("-o", "--output", type=Path, metavar="FILE", help="write it to this file, which is replaced")
+    add("-o", "--output", type=Path, metavar="FILE", help="write it to this file, in the place of an earlier one")
     add("--json", action="store_true", help="changes nothing: the schema is JSON")
 
 

@@ -46,6 +46,14 @@ def test_a_file_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFix
     assert json.loads(capsys.readouterr().out)["problems"][0]["message"].startswith(str(place))
 
 
+def test_a_config_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = tmp_path / "pusher.yaml"
+    place.write_text("global: {}\n")
+    assert main(["schema", "-o", str(place)]) == 2
+    assert "is another file" in capsys.readouterr().err
+    assert place.read_text() == "global: {}\n"
+
+
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_the_first_line_of_a_sample_names_it(path: Path) -> None:
     first = path.read_text(encoding="utf-8").splitlines()[0]
