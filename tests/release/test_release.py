@@ -91,7 +91,7 @@ def test_the_changelog_is_dated_and_the_tag_names_its_commit(released: Path) -> 
 
 def documented(released: Path) -> list[str]:
     """The commands of SECURITY.md that verify a release."""
-    (block,) = re.findall(r"## Verify a release\n.*?```\n(.*?)```", (ROOT / "SECURITY.md").read_text(), re.S)
+    (block,) = re.findall(r"## Verify a release\n.*?```bash\n(.*?)```", (ROOT / "SECURITY.md").read_text(), re.S)
     return (
         re.sub(r"\\\n\s*", "", block)
         .replace("release/allowed_signers", str(released / "release/allowed_signers"))
