@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 import msgspec
@@ -28,6 +28,39 @@ _POSITION = re.compile(r"\b(\d+):(\d+): parse error")
 _SELECTOR = re.compile(
     r"""\s*[A-Za-z_:][\w:]*\s*(?:\{(?:[^{}"'`]|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`)*\})?\s*""", re.ASCII
 )
+
+
+_Time = Annotated[float, msgspec.Meta(ge=-62_135_596_800, lt=253_402_300_799)]  # seconds, of the years 1 to 9999
+_Point = tuple[_Time, str]
+
+
+class _Histogram(msgspec.Struct):
+    count: str = "?"
+    sum: str = "?"
+    buckets: list[tuple[Annotated[int, msgspec.Meta(ge=0)], str, str, str]] = []
+
+
+class _Series(msgspec.Struct):
+    metric: dict[str, str]
+    value: _Point | msgspec.UnsetType = msgspec.UNSET
+    values: list[_Point] = []
+    histogram: tuple[_Time, _Histogram] | msgspec.UnsetType = msgspec.UNSET
+    histograms: list[tuple[_Time, _Histogram]] = []
+
+
+_RESULTS: Mapping[str, Any] = {"vector": list[_Series], "matrix": list[_Series], "scalar": _Point, "string": _Point}
+"""The result of each resultType (Prometheus, "HTTP API", expression query result formats)."""
+
+
+class _Data(msgspec.Struct, rename="camel"):
+    result_type: Literal["vector", "matrix", "scalar", "string"]
+    result: Any
+
+
+class _Answer(msgspec.Struct):
+    data: _Data
+    warnings: list[str] | None = None
+    infos: list[str] | None = None
 
 
 class BadQuery(Exception):
@@ -104,7 +137,7 @@ class QueryApi:
     def _refusal(self, status: int, body: bytes, question: Question, url: str) -> Exception:
         text = self._client.masked(_words(body))
         said = f'; it says "{text}"' if text else ""
-        if status in _BAD_QUERY and _is_api_error(body):
+        if status in _BAD_QUERY and text and _is_api_error(body):
             return BadQuery("\n".join([text, *_pointed(question.promql, text)]))
         return NotAnswered(f"{shown_url(url)} answered {status}{said}{self._advice(status, url)}")
 
@@ -119,7 +152,9 @@ class QueryApi:
             return "; queries are answered elsewhere: give the address with --url"
         if 300 <= status < 400:
             return "; a redirect is not followed: give its target with --url"
-        return "; try again later" if status == 429 or status >= 500 else ""
+        if status == 429 or status >= 500:
+            return "; try again later"
+        return "; is it the address of a Prometheus API? --url gives another one"
 
 
 def sample_times(api: QueryApi, question: Question, timeout_seconds: float) -> dict[str, float] | None:
@@ -148,28 +183,19 @@ def _found(body: bytes, url: str) -> Found:
     """Raises NotAnswered."""
     try:
         document = msgspec.json.decode(body)
-        data = document["data"]
-        found = Found(
-            str(data["resultType"]),
-            data["result"],
-            tuple(map(str, document.get("warnings") or ())),
-            tuple(map(str, document.get("infos") or ())),
-            document,
-        )
-        if found.kind in ("vector", "matrix"):
-            for one in found.result:
-                series_key(one["metric"])
-                points(one)
-    except (msgspec.DecodeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        detail = f"{shown_url(url)} answered with something else than a query result ({type(error).__name__})"
+        answer = msgspec.convert(document, _Answer)
+        kind, result = answer.data.result_type, answer.data.result
+        msgspec.convert(result, _RESULTS[kind])
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        detail = f"{shown_url(url)} answered with something else than a query result ({str(error)[:_MAX_TEXT]})"
         raise NotAnswered(f"{detail}: is it the address of a Prometheus API?") from None
-    return found
+    return Found(kind, result, answer.warnings or (), answer.infos or (), document)
 
 
 def _is_api_error(body: bytes) -> bool:
     try:
         return bool(msgspec.json.decode(body)["status"] == "error")
-    except (msgspec.DecodeError, ValueError, KeyError, TypeError):
+    except (msgspec.DecodeError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
 
@@ -178,7 +204,7 @@ def _words(body: bytes) -> str:
     try:
         document = msgspec.json.decode(body)
         words = next((document[name] for name in ("error", "message", "Message") if document.get(name)), "")
-    except (msgspec.DecodeError, ValueError, AttributeError):
+    except (msgspec.DecodeError, ValueError, AttributeError, RecursionError):
         words = body[:2_000].decode("utf-8", "replace")
     return cut(printable(" ".join(str(words).split())), _MAX_TEXT)
 
@@ -189,8 +215,9 @@ def _pointed(promql: str, text: str) -> list[str]:
     lines = promql.splitlines()
     if position is None or int(position[1]) > len(lines):
         return []
-    column = min(int(position[2]), 10_000)
-    return [f"  {lines[int(position[1]) - 1]}", f"  {' ' * (column - 1)}^"]
+    line = lines[int(position[1]) - 1]
+    column = min(int(position[2]), len(line) + 1)
+    return [f"  {line}", f"  {' ' * (column - 1)}^"]
 
 
 def _policy(endpoint: RemoteWriteConfig, url: str) -> str:

@@ -79,6 +79,8 @@ def _messages(found: Found, question: Question, unknown: str) -> list[str]:
 
 def _endpoint(config: Config, name: str) -> RemoteWriteConfig:
     """Raises BadUsage."""
+    if not config.endpoints:
+        raise BadUsage("the config has no remote_write endpoint: add one, or set PUSHER_WORKSPACE and AWS_REGION")
     known = {one.name: one for one in config.endpoints}
     shown = ", ".join(one.shown_name for one in config.endpoints)
     if name and name not in known:
@@ -92,7 +94,16 @@ def _checked(url: str) -> str:
     """Raises BadUsage."""
     if url and (not url.startswith(("http://", "https://")) or shown_url(url) != url.rstrip("?")):
         raise BadUsage("--url: http://host or https://host is expected, without user, password and query")
-    return url
+    return _utf8("--url", url)
+
+
+def _utf8(option: str, text: str) -> str:
+    """Raises BadUsage for bytes of a command line that are something else."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadUsage(f"{option}: text in UTF-8 is expected, not {text!r:.60}") from None
+    return text
 
 
 def _question(options: argparse.Namespace, now_ms: int) -> Question:
@@ -101,13 +112,14 @@ def _question(options: argparse.Namespace, now_ms: int) -> Question:
         raise BadUsage("--end and --step go with --start")
     if options.start and options.time:
         raise BadUsage("--time is for one time, --start for a range: give one of them")
+    promql = _utf8("PROMQL", options.promql)
     at = _time("--end" if options.start else "--time", (options.end or options.time) or "now", now_ms)
     if not options.start:
-        return Question(options.promql, at)
+        return Question(promql, at)
     start = _time("--start", options.start, now_ms)
     if start > at:
         raise BadUsage("--start is later than --end")
-    return Question(options.promql, at, start, _step(options.step or _STEP))
+    return Question(promql, at, start, _step(options.step or _STEP))
 
 
 def _time(option: str, text: str, now_ms: int) -> float:

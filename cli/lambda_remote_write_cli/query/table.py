@@ -14,6 +14,7 @@ from lambda_remote_write.report.printable import printable
 from ..terminal import Console, clock
 from .api import Found, points, series_key
 
+_NARROWEST = 60  # columns in which a row of the table can still be read
 _BRACKETS = (
     ("(", "]"),
     ("[", ")"),
@@ -57,9 +58,9 @@ def show(table: Sequence[Row], console: Console) -> None:
     """Series, value, time and age; on a terminal in columns, with a head."""
     if not table:
         return
-    if not console.is_terminal:
+    if not console.is_terminal or console.width < _NARROWEST:
         for row in table:
-            builtins.print("\t".join(map(printable, row.cells())))
+            builtins.print("\t".join(map(printable, row.cells())), file=console.file)
         return
     from rich.table import Table
     from rich.text import Text

@@ -234,9 +234,25 @@ PARSE_ERROR = 'invalid parameter "query": 1:4: parse error: unexpected end of in
         ("a redirect", Answer(302, {"Location": "http://x/"}), 1, "a redirect is not followed"),
         ("429", Answer(429), 1, "answered 429; try again later"),
         ("503", Answer(503, {}, b"a\x1b[2Jb"), 1, 'it says "a\\x1b[2Jb"; try again later'),
-        ("a page", Answer(200, {}, b"<html>"), 1, "answered with something else than a query result (DecodeError)"),
-        ("another document", Answer.json({"data": []}), 1, "something else than a query result (TypeError)"),
-        ("a series that is none", success("vector", [{}]), 1, "something else than a query result (KeyError)"),
+        ("a page", Answer(200, {}, b"<html>"), 1, "something else than a query result (JSON is malformed"),
+        ("another document", Answer.json({"data": []}), 1,
+         "something else than a query result (Expected `object`, got `array` - at `$.data`)"),
+        ("a series that is none", success("vector", [{}]), 1, "missing required field `metric` - at `$[0]`)"),
+        ("a sample without a value", success("vector", [{"metric": {}, "value": [NOW]}]), 1, "at `$[0].value`)"),
+        ("a sample without a time", success("vector", [{"metric": {}, "value": ["x", "1"]}]), 1, "at `$[0].value[0]`)"),
+        ("a sample beyond time", success("vector", [{"metric": {}, "value": [1e30, "1"]}]), 1, "at `$[0].value[0]`)"),
+        ("a label that is none", success("matrix", [{"metric": {"a": None}}]), 1, "at `$[0].metric[...]`)"),
+        ("labels that are none", success("matrix", [{"metric": []}]), 1, "at `$[0].metric`)"),
+        ("a scalar that is none", success("scalar", []), 1, "Expected `array` of length 2"),
+        ("a bucket that is none", success("vector", [{"metric": {}, "histogram": [NOW, {"buckets": [[1]]}]}]), 1,
+         "at `$[0].histogram[1].buckets[0]`)"),
+        ("warnings that are none", success("scalar", [NOW, "1"], warnings=3), 1, "at `$.warnings`)"),
+        ("streams of Loki", success("streams", []), 1, "Invalid enum value 'streams' - at `$.data.resultType`)"),
+        ("a document without end", Answer(200, {}, b"[" * 100_000), 1, "something else than a query result"),
+        ("an error without end", Answer(500, {}, b"[" * 100_000), 1, "answered 500"),
+        ("a refusal without words", Answer.json({"status": "error"}, 400), 1, "--url gives another one"),
+        ("a place beyond the query", Answer.json({"status": "error", "error": "1:9999: parse error: x"}, 400), 2,
+         "  up{\n     ^\n"),
         ("an answer that is cut", Answer(200, {"Content-Length": "100"}, b"{}"), 1, "answered with something else"),
         ("400 of a proxy", Answer(400, {}, b"bad request"), 1, 'answered 400; it says "bad request"'),
     ],
@@ -266,6 +282,7 @@ def test_a_server_that_hangs_is_left_at_the_timeout(api: Api, config: Path, caps
             ["--endpoint", "c"],
             "no endpoint is named 'c'; the config has a (h), b (i)",
         ),
+        ("bytes that are no text", ["--endpoint", "a", "--url", "http://h/\udcff"], "--url: text in UTF-8 is expected"),
         ("no endpoint", [], "--endpoint NAME is expected, as the config has 2: a (h), b (i)"),
         ("a time", ["--endpoint", "a", "--time", "then"], "--time: 'then' is no time; allowed are RFC 3339"),
         ("an end alone", ["--endpoint", "a", "--end", "now"], "--end and --step go with --start"),
@@ -280,6 +297,28 @@ def test_bad_usage(arguments: list[str], expected: str, tmp_path: Path, capsys: 
     endpoints = [{"name": name, "url": f"http://{host}/api/v1/write"} for name, host in (("a", "h"), ("b", "i"))]
     status = main(["query", str(written(tmp_path, endpoints)), "up", *arguments])
     assert (status, expected in capsys.readouterr().err) == (2, True)
+
+
+@table(
+    "endpoints, expected",
+    [
+        ("bytes that are no text", [{"url": "http://h/api/v1/write"}], "PROMQL: text in UTF-8 is expected"),
+        ("no endpoint", [], "the config has no remote_write endpoint: add one"),
+    ],
+)
+def test_a_query_that_cannot_be_asked(
+    endpoints: list[dict[str, Any]], expected: str, tmp_path: Path, capsys: Capture
+) -> None:
+    status = main(["query", str(written(tmp_path, endpoints)), "up\udcff"])
+    assert (status, expected in capsys.readouterr().err) == (2, True)
+
+
+def test_a_narrow_terminal_gets_lines() -> None:
+    """A table of 20 columns would have no room for the series."""
+    stream = io.StringIO()
+    rows = [query_table.Row('up{job="a"}', "1", NOW - 90, NOW)]
+    query_table.show(rows, query_table.Console(file=stream, force_terminal=True, color_system=None, width=20))
+    assert stream.getvalue() == 'up{job="a"}\t1\t2026-12-01T11:58:30Z\t1m30s\n'
 
 
 def test_a_terminal_gets_columns_with_a_head() -> None:
