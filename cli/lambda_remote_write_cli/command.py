@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from lambda_remote_write.config.schema import Config
 from lambda_remote_write.dependencies import Dependencies
 
 OK, NOT_DELIVERED, BAD = 0, 1, 2
+_STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}", re.ASCII)
 Add = Callable[..., argparse.Action]
 """`add_argument` of a parser."""
 
@@ -70,6 +72,13 @@ def load(options: argparse.Namespace, dependencies: Dependencies) -> Config:
     if unknown:
         raise BadUsage(f"--job: no job is named {unknown[0]!r}; the config has {', '.join(config.job_names())}")
     return config
+
+
+def stack_name(text: str) -> str:
+    """As CloudFormation takes it; it becomes a part of ARNs."""
+    if text and not _STACK_NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError("letters, digits and hyphens, with a letter first, are expected")
+    return text
 
 
 def seconds(text: str) -> float:

@@ -15,6 +15,7 @@ _UNREACHED = ("EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutErro
 LOG_IN = (
     "log in again: aws sso login, aws login, or new keys in AWS_ACCESS_KEY_ID, _SECRET_ACCESS_KEY and _SESSION_TOKEN"
 )
+_AGAIN = "run doctor again; if it stays, the documentation of the service explains the code"
 GIVE_KEYS = "give some: aws configure sso, AWS_PROFILE=NAME, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 
 
@@ -50,7 +51,9 @@ def of_credentials(check: str, error: Exception) -> Finding:
         return failed(check, f"there are none ({code})", GIVE_KEYS)
     if is_unreached(error):
         return unknown(check, f"no answer from AWS ({code})", "is there a network, and the right region?")
-    return unknown(check, words_of(error))
+    if not hasattr(error, "response"):  # botocore has not even asked
+        return unknown(check, words_of(error), "are AWS_REGION, AWS_PROFILE and AWS_ENDPOINT_URL right?")
+    return unknown(check, words_of(error), _AGAIN)
 
 
 def of_reading(check: str, error: Exception, action: str) -> Finding:
@@ -61,5 +64,5 @@ def of_reading(check: str, error: Exception, action: str) -> Finding:
         )
     found = of_credentials(check, error)
     if found.status is Status.FAILED:  # the check of the credentials says what to do
-        return unknown(check, "it cannot be looked at without valid credentials")
+        return unknown(check, "it cannot be looked at without valid credentials", "")
     return found

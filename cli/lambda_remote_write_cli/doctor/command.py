@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from lambda_remote_write.deadline import DeadlineExceeded, call_until
 from lambda_remote_write.dependencies import Dependencies
 
-from ..command import BAD, NOT_DELIVERED, OK, Add, Command, Example, add_config, add_timeout
+from ..command import BAD, NOT_DELIVERED, OK, Add, Command, Example, add_config, add_timeout, stack_name
 from ..stack_config import load_as_stack, of_stack, region_of
 from ..terminal import WARNING, WRONG, say, say_json
 from . import findings
@@ -53,7 +53,13 @@ def checks_of(examination: Examination) -> list[Check]:
 
 def _add_arguments(add: Add) -> None:
     add_config(add)
-    add("--stack", default="", metavar="NAME", help="look at this stack, too, and take workspace and spool from it")
+    add(
+        "--stack",
+        type=stack_name,
+        default="",
+        metavar="NAME",
+        help="look at this stack, too, and take workspace and spool from it",
+    )
     add_timeout(add, 30.0, "30")
 
 

@@ -27,18 +27,19 @@ from ..iam.needs import workspace_of
 from ..stack_config import is_of_stack
 from .aws_errors import GIVE_KEYS, code_of, is_denied, of_credentials
 from .examination import Examination
-from .findings import Check, Finding, failed, ok, unknown, warning
+from .findings import WAIT_LONGER, Check, Finding, failed, ok, unknown, warning
 
 _NOTHING = {1: b"", 2: b"\x22\x00"}  # a WriteRequest without series; a Request whose symbols begin with ""
 _MAX_ANSWER_BYTES = 1024
 _REFUSED_SKEW_SECONDS = 300  # "within five minutes of the time stamp in the request" (IAM User Guide)
+_SPARE_SECONDS = 0.5  # of the time of all checks, to print what was found
 _WARNED_SKEW_SECONDS = 10  # samples are that much off; AMP takes them
 _SET_CLOCK = "set this machine's clock (NTP): a signature holds for five minutes. A Lambda's clock is right"
 Resolve = Callable[[str], Sequence[str]]
 
 
 def checks(examination: Examination) -> list[Check]:
-    found = []
+    found = [] if examination.config.endpoints else [Check("remote_write", lambda _: [_NO_ENDPOINT])]
     for endpoint in examination.config.endpoints:
         if is_of_stack(endpoint):
             found.append(Check("workspace", lambda _: [_MADE_BY_STACK]))
@@ -51,6 +52,11 @@ def checks(examination: Examination) -> list[Check]:
     return found
 
 
+_NO_ENDPOINT = failed(
+    "remote_write",
+    "the config has no endpoint, so that nothing is sent",
+    "add one, or leave remote_write out: then the stack's workspace is used",
+)
 _MADE_BY_STACK = ok("workspace", "the config names none: the stack creates one, or takes the one in WorkspaceId")
 
 
@@ -65,7 +71,7 @@ def _workspace(endpoint: RemoteWriteConfig, examination: Examination) -> Finding
     check = f"workspace {endpoint.shown_name}"
     region, workspace = workspace_of(endpoint) or ("", "")
     if endpoint.sigv4 is None:
-        return unknown(check, "its requests are not signed")
+        return unknown(check, "its requests are not signed", "add sigv4: {region: …}, which AMP asks for")
     try:
         client = examination.client("amp", region, examination.credentials(endpoint.sigv4))
         found = client.describe_workspace(workspaceId=workspace)["workspace"]
@@ -120,6 +126,8 @@ def _write(endpoint: RemoteWriteConfig, examination: Examination, deadline: floa
     except TransportError as error:
         if error.kind == "tls":
             return [failed(check, client.masked(str(error)), "is the certificate right, and tls_config?")]
+        if deadline - time.monotonic() < _SPARE_SECONDS:
+            return [unknown(check, client.masked(str(error)), WAIT_LONGER)]
         return [
             unknown(check, client.masked(str(error)), "is there a network, a proxy, and the right region in the url?")
         ]
@@ -135,7 +143,7 @@ def _exchange(endpoint: RemoteWriteConfig, examination: Examination, deadline: f
     body = snappy.compress(_NOTHING[endpoint.version])
     request = HttpRequest("POST", endpoint.url, HEADERS[endpoint.version], body)
     ready = client.authorised(request, deadline)
-    left = min(endpoint.remote_timeout_ms / 1000, deadline - time.monotonic() - 0.5)
+    left = min(endpoint.remote_timeout_ms / 1000, deadline - time.monotonic() - _SPARE_SECONDS)
     before = world.now_ms() / 1000
     with world.transport.send(ready, client.connection_options(), left) as answer:
         after = world.now_ms() / 1000

@@ -8,6 +8,9 @@ from enum import Enum
 
 from lambda_remote_write.deadline import Call, DeadlineExceeded
 
+WAIT_LONGER = "--timeout SECONDS waits longer"
+_UNEXPECTED = "run doctor again; if it stays, report it with this line: doctor has no better words for it"
+
 
 class Status(Enum):
     OK = "ok"
@@ -54,7 +57,7 @@ def failed(check: str, detail: str, fix: str) -> Finding:
     return Finding(check, Status.FAILED, detail, fix)
 
 
-def unknown(check: str, detail: str, fix: str = "") -> Finding:
+def unknown(check: str, detail: str, fix: str) -> Finding:
     return Finding(check, Status.UNKNOWN, detail, fix)
 
 
@@ -65,9 +68,9 @@ def run(checks: Sequence[Check], deadline: float) -> Iterator[Finding]:
         try:
             yield from call.result(deadline)
         except DeadlineExceeded:
-            yield unknown(check.name, "no answer in time", "is there a network? --timeout SECONDS waits longer")
+            yield unknown(check.name, "no answer in time", f"is there a network? {WAIT_LONGER}")
         except Exception as error:  # one check must not end the others
-            yield unknown(check.name, f"{type(error).__name__}: {error}"[:300])
+            yield unknown(check.name, f"{type(error).__name__}: {error}"[:300], _UNEXPECTED)
 
 
 def _started(check: Check, deadline: float) -> Call[list[Finding]]:

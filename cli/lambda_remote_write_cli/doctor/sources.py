@@ -16,7 +16,7 @@ from lambda_remote_write.scrape.pool import ScrapePool
 
 from ..terminal import counted
 from .examination import Examination
-from .findings import Check, Finding, failed, ok, unknown, warning
+from .findings import WAIT_LONGER, Check, Finding, failed, ok, unknown, warning
 
 _TARGETS = 5  # of each job: doctor is to answer in seconds
 _SPARE_SECONDS = 1.0
@@ -85,7 +85,7 @@ def _source(asked: _Asked, examination: Examination) -> Finding:
         return warning(check, f"{len(down)} of {len(asked.scrapes)} targets that were asked are down: {down[0]}", fix)
     samples = sum(len(one.samples) for one in asked.scrapes)
     if not asked.scrapes:
-        return unknown(check, "it was not asked within the time", "--timeout SECONDS waits longer")
+        return unknown(check, "it was not asked within the time", WAIT_LONGER)
     noun = "target" if asked.targets == 1 else "targets"
     return ok(
         check, f"{counted(samples, 'sample')} of {len(asked.scrapes)}{of_all} {noun}, up and its companions among them"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 
+from lambda_remote_write.config.sd_configs import S3_SCHEME
 from lambda_remote_write.store import NotStored, Store, StoreError
 
 from .examination import Examination
@@ -40,14 +41,16 @@ def _probe(location: str, examination: Examination, deadline: float) -> Finding:
             left = f"; delete {key} by hand" if step == "deleted" else ""
             if step in ("read", "listed"):
                 _problem(steps["deleted"])
-            return failed(check, f"an object cannot be {step}: {problem}", f"{_FIX}{left}")
+            return failed(check, f"an object cannot be {step}: {problem}", f"{_fix(location)}{left}")
         done.append(step)
     return ok(check, f"an object was {', '.join(done[:-1])} and {done[-1]}")
 
 
-_FIX = (
-    "does the bucket exist in this region and account, and may you do that? pusher iam prints the functions' statements"
-)
+def _fix(location: str) -> str:
+    if location.startswith(S3_SCHEME):
+        may = "does the bucket exist in this region and account, and may you do that?"
+        return f"{may} pusher iam prints the functions' statements"
+    return "may you write into this folder, and is it one? A Lambda keeps its spool in S3"
 
 
 def _problem(act: Callable[[], object]) -> str:
@@ -56,6 +59,8 @@ def _problem(act: Callable[[], object]) -> str:
     except NotStored as error:
         return f"{error}"
     except StoreError as error:
+        return str(error)
+    except ValueError as error:  # a path that no file can have
         return str(error)
     return ""
 

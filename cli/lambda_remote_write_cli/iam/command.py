@@ -12,7 +12,7 @@ from lambda_remote_write.aws.iam import ACCOUNT
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.report.printable import json_text
 
-from ..command import Add, BadUsage, Command, Example, add_config
+from ..command import Add, BadUsage, Command, Example, add_config, stack_name
 from ..stack_config import load_as_stack, of_stack, region_of, with_env_vars
 from ..terminal import say, say_json
 from . import policy
@@ -48,7 +48,13 @@ def _add_arguments(add: Add) -> None:
     add("--parameters", action="store_true", help="print the template's parameters alone, as Name=Value")
     add("--document", action="store_true", help="print the policy document alone")
     add("--account", type=_account, default="", metavar="ID", help="your account (default: that of the credentials)")
-    add("--stack", default="lambda-remote-write", metavar="NAME", help="its name (default: lambda-remote-write)")
+    add(
+        "--stack",
+        type=stack_name,
+        default="lambda-remote-write",
+        metavar="NAME",
+        help="its name (default: lambda-remote-write)",
+    )
     add("--kms-key", type=_key, default="", metavar="ARN", help="the key of secrets, parameters and objects in S3")
 
 

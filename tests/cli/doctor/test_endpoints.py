@@ -49,6 +49,18 @@ def test_no_answer_is_not_known(patient: Patient) -> None:
     assert write.fix.startswith("is there a network")
 
 
+def test_without_time_for_a_write_it_says_how_to_give_more(patient: Patient) -> None:
+    found = patient.doctor("--timeout", "0.1")
+    (write,) = (one for check, one in found.items() if check.startswith("write to amp"))
+    assert (write["status"], "--timeout SECONDS waits longer" in write["fix"]) == ("not known", True)
+
+
+def test_a_config_without_an_endpoint_sends_nothing(patient: Patient) -> None:
+    patient.write(remote_write=[])
+    (found,) = patient.look("remote_write").values()
+    assert (found.status, found.fix.startswith("add one, or leave remote_write out")) == (Status.FAILED, True)
+
+
 def test_a_missing_permission_names_the_statement(patient: Patient) -> None:
     patient.receiver.denied = frozenset({"aps:RemoteWrite"})
     write = write_of(patient.look("write to amp"))

@@ -19,6 +19,7 @@ from lambda_remote_write_cli.doctor.command import masked
 from lambda_remote_write_cli.doctor.findings import Check, Finding, Status, ok, run
 from lambda_remote_write_cli.doctor.stack import concurrency
 from lambda_remote_write_cli.doctor.stack_description import StackDescription
+from lambda_remote_write_cli.main import main
 from sandbox.s3 import ObjectStore
 from sandbox.server import Answer, Fault
 from tests.rig.doctor import REGION, Patient
@@ -454,3 +455,48 @@ def test_a_bad_config_exits_2(patient: Patient) -> None:
     patient.config.write_text("json_configs: 1\n")
     assert patient.text() == ""
     assert patient.status == 2
+
+
+# What a machine may hold
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [("AWS_ENDPOINT_URL", "nonsense", "Invalid endpoint"), ("AWS_REGION", "eu west/1", "InvalidRegionError")],
+)
+def test_an_environment_that_boto3_refuses_says_which_variables(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    found = patient.look("credentials")["credentials"]
+    assert (found.status, said in found.detail) == (Status.UNKNOWN, True)
+    assert found.fix == "are AWS_REGION, AWS_PROFILE and AWS_ENDPOINT_URL right?"
+
+
+def test_an_error_that_doctor_does_not_know_says_what_to_do() -> None:
+    error = ClientError({"Error": {"Code": "Odd", "Message": "no"}}, "DescribeStacks")
+    assert of_reading("stack s", error, "cloudformation:DescribeStacks").fix.startswith("run doctor again")
+
+    def breaks(_: float) -> list[Finding]:
+        raise KeyError("workspace")
+
+    (found,) = run([Check("odd", breaks)], time.monotonic() + 5)
+    assert (found.status, found.fix.startswith("run doctor again")) == (Status.UNKNOWN, True)
+
+
+@pytest.mark.parametrize("location", ["file", "nul\0"], ids=["a file", "a name that none can have"])
+def test_a_spool_that_is_no_folder_is_no_question_of_buckets(patient: Patient, tmp_path: Path, location: str) -> None:
+    (tmp_path / "file").write_text("")
+    patient.write(spool={"location": str(tmp_path / location)})
+    (found,) = patient.look("spool").values()
+    assert (found.status, found.fix.startswith("may you write into this folder")) == (Status.FAILED, True)
+
+
+@pytest.mark.parametrize("command", ["doctor", "iam"])
+def test_a_stack_whose_name_cannot_be_is_bad_usage(
+    command: str, patient: Patient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In `iam` it would become a part of ARNs."""
+    with pytest.raises(SystemExit) as ended:
+        main([command, str(patient.config), "--stack", "a b;*"])
+    assert (ended.value.code, "letters, digits and hyphens" in capsys.readouterr().err) == (2, True)
