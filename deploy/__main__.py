@@ -10,7 +10,7 @@ from lambda_remote_write.config.env_vars import read_env_vars
 from . import preflight, stack, template
 from .cloud import connect, sentences
 from .deployment import Deployment
-from .errors import DeployError
+from .errors import FAILED, DeployError
 from .lock import alone
 from .programs import Programs
 from .rollout import roll_out
@@ -46,6 +46,9 @@ def main() -> int:
     except DeployError as error:
         print(f"make deploy: {error}", file=sys.stderr)
         return error.status
+    except OSError as error:  # a folder that may not be written, a full disk, a program that cannot be run
+        print(f"make deploy: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print(
             "make deploy: interrupted. CloudFormation goes on with what it has started; run it again to see.",

@@ -58,9 +58,12 @@ def _file(text: str) -> Path:
             f"CONFIG is a file on this machine, not {text!r:.140}. For one that is in AWS already: "
             f'make deploy PARAMETERS="Config={text:.140}"'
         )
-    path = Path(text).expanduser().resolve()
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
+    try:
+        path = Path(text).expanduser().resolve()
+        what = "" if path.is_file() else "is a folder" if path.is_dir() else "does not exist"
+    except (OSError, RuntimeError, ValueError):  # too long a name, ~nobody, a NUL
+        what = "is no path"
+    if what:
         raise bad_usage(f"CONFIG={text:.140} {what}: make deploy CONFIG=my.yaml. pusher init writes a first one.")
     return path
 
@@ -70,6 +73,8 @@ def _parameters(env_vars: Mapping[str, str], known: Mapping[str, Parameter]) -> 
     found, given_with = dict[str, str](), dict[str, str]()
     for name, value in _pairs(env_vars.get("PARAMETERS", "")):
         _check(name, value, known)
+        if found.get(name, value) != value:
+            raise bad_usage(f"PARAMETERS: {name} is given twice, as {found[name]!r:.70} and {value!r:.70}: give one")
         found[name], given_with[name] = value, "PARAMETERS"
     for variable, name, prefix in _VARIABLES:
         value = env_vars.get(variable, "").strip()

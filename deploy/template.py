@@ -33,6 +33,8 @@ class Parameter:
 
     def refusal(self, value: str) -> str:
         """Why CloudFormation would refuse the value, or an empty text."""
+        if not value.isprintable():
+            return "is a text without line breaks and control characters"
         if self.allowed and value not in self.allowed:
             return f"is one of {', '.join(self.allowed)}"
         if self.is_number and not self._is_in_range(value):
@@ -42,7 +44,7 @@ class Parameter:
         return ""
 
     def _is_in_range(self, value: str) -> bool:
-        if not re.fullmatch(r"-?\d+", value):
+        if not re.fullmatch(r"-?[0-9]{1,18}", value):
             return False
         return (self.smallest is None or int(value) >= self.smallest) and (
             self.largest is None or int(value) <= self.largest

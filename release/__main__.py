@@ -38,16 +38,33 @@ def release(options: Options) -> str:
     version = version_of(options.root)
     log = options.root / "CHANGELOG.md"
     day = _checked(repository, options, version, log.read_text())
+    signers = options.root / "release" / "allowed_signers"
+    if options.signing_key:
+        signature.check(options.signing_key, signers)
     _build_twice(repository, Release(version, _epoch(day), options.targets), options.folder)
     if options.signing_key:
         signature.sign(options.folder / SUMS, options.signing_key)
-        signature.verify(options.folder / SUMS, options.root / "release" / "allowed_signers")
+        signature.verify(options.folder / SUMS, signers)
     if options.dry_run:
         return f"{options.folder} has what {version} would be. Nothing was committed or tagged."
-    log.write_text(changelog.released(log.read_text(), version, day))
-    repository.commit(f"Release {version}", log.name)
-    repository.tag(f"v{version}", f"lambda-remote-write {version}")
+    commit_and_tag(repository, log, version, day)
     return f"{options.folder} has {version}. Look at it, then: git push origin HEAD v{version}"
+
+
+def commit_and_tag(repository: Repository, log: Path, version: str, day: date) -> None:
+    """Commits the dated changelog and tags the commit. Raises Refused, and then both are as they were."""
+    before = log.read_text()
+    log.write_text(changelog.released(before, version, day))
+    try:
+        repository.commit(f"Release {version}", log.name)
+    except Refused:
+        log.write_text(before)
+        raise
+    try:
+        repository.tag(f"v{version}", f"lambda-remote-write {version}")
+    except Refused:
+        repository.undo_commit()
+        raise
 
 
 def version_of(root: Path) -> str:

@@ -8,10 +8,12 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import Refused
+
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """Raises CalledProcessError when git fails."""
+    """Raises Refused when git fails."""
 
     root: Path
 
@@ -36,9 +38,19 @@ class Repository:
     def commit(self, message: str, *files: str) -> None:
         self._git("commit", "--quiet", "--message", message, "--", *files)
 
+    def undo_commit(self) -> None:
+        """Takes the last commit back, with its changes."""
+        self._git("reset", "--quiet", "--keep", "HEAD~1")
+
     def tag(self, tag: str, message: str) -> None:
         """Makes an annotated tag of the last commit."""
         self._git("tag", "--annotate", tag, "--message", message)
 
     def _git(self, *arguments: str) -> bytes:
-        return subprocess.run(["git", *arguments], cwd=self.root, check=True, stdout=subprocess.PIPE).stdout  # noqa: S603, S607
+        try:
+            done = subprocess.run(["git", *arguments], cwd=self.root, check=False, capture_output=True)  # noqa: S603, S607
+        except FileNotFoundError:
+            raise Refused("git is not on PATH: a release is made from a clone, with git") from None
+        if done.returncode:
+            raise Refused(f"git {arguments[0]} says: {done.stderr.decode(errors='replace').strip()}")
+        return done.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from pathlib import Path
 
 from . import Refused
@@ -19,6 +20,15 @@ def sign(file: Path, key: Path) -> Path:
     return signature
 
 
+def check(key: Path, allowed_signers: Path) -> None:
+    """Whether a signature of this key counts, before anything is built. Raises Refused."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "file"
+        file.write_bytes(b"")
+        sign(file, key)
+        verify(file, allowed_signers)
+
+
 def verify(file: Path, allowed_signers: Path) -> None:
     """Raises Refused when the signature beside the file is of no key of the list."""
     command = ["ssh-keygen", "-Y", "verify", "-f", str(allowed_signers), "-I", SIGNER, "-n", NAMESPACE]
@@ -31,6 +41,9 @@ def verify(file: Path, allowed_signers: Path) -> None:
 
 
 def _run(command: list[str], wrong: str, given: bytes = b"") -> None:
-    done = subprocess.run(command, input=given, capture_output=True, check=False)  # noqa: S603
+    try:
+        done = subprocess.run(command, input=given, capture_output=True, check=False)  # noqa: S603
+    except FileNotFoundError:
+        raise Refused(f"{command[0]} is not on PATH: OpenSSH has it") from None
     if done.returncode:
         raise Refused(f"{wrong} ({done.stderr.decode(errors='replace').strip() or done.stdout.decode().strip()})")

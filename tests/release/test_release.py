@@ -16,10 +16,11 @@ import pytest
 
 from lambda_remote_write import __version__
 from release import Refused, signature
-from release.__main__ import release
+from release.__main__ import commit_and_tag, release
 from release.build import Target
+from release.repository import Repository
 from tests.rig.needs import Peer
-from tests.rig.release import git, identify, new_key, options
+from tests.rig.release import TODAY, git, identify, new_key, options
 from tests.rig.stack import ROOT, Stack, load_template, translate
 
 pytestmark = pytest.mark.slow
@@ -246,6 +247,40 @@ def test_there_is_no_release_without_a_key(checkout: Path) -> None:
         release(options(checkout, None))
 
 
+def test_a_key_that_does_not_count_is_refused_before_anything_is_built(checkout: Path, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="the signature is of no key in"):
+        release(options(checkout, new_key(tmp_path, "other")))
+    with pytest.raises(Refused, match=r"SIGNING_KEY=.*nowhere does not sign"):
+        release(options(checkout, tmp_path / "nowhere"))
+    assert not (checkout / "build/release").exists()
+
+
+def test_there_is_no_release_without_git_and_its_repository(
+    checkout: Path, key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (checkout / ".git").rename(tmp_path / "elsewhere")
+    with pytest.raises(Refused, match="git status says: fatal: not a git repository"):
+        release(options(checkout, key))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Refused, match="git is not on PATH"):
+        release(options(checkout, key))
+
+
+@pytest.mark.parametrize("step", ["commit", "tag"])
+def test_a_release_that_git_refuses_leaves_the_repository_as_it_was(step: str, checkout: Path) -> None:
+    """A hook refuses the commit; the tag is to be signed by a program that fails."""
+    if step == "commit":
+        (checkout / ".git/hooks/pre-commit").write_text("#!/bin/sh\nexit 1\n")
+        (checkout / ".git/hooks/pre-commit").chmod(0o755)
+    else:
+        git(checkout, "config", "tag.gpgSign", "true")
+        git(checkout, "config", "gpg.program", "false")
+    head, log = git(checkout, "rev-parse", "HEAD"), checkout / "CHANGELOG.md"
+    with pytest.raises(Refused, match=f"git {step} says"):
+        commit_and_tag(Repository(checkout), log, "9.9.9", TODAY)
+    assert (git(checkout, "rev-parse", "HEAD"), git(checkout, "status", "--porcelain")) == (head, "")
+
+
 def test_a_signature_counts_only_with_a_key_that_users_know(tmp_path: Path) -> None:
     file, signers = tmp_path / "SHA256SUMS", tmp_path / "allowed_signers"
     file.write_text("1  a\n")
@@ -277,7 +312,8 @@ def test_there_is_no_release_without_the_runtimes_python(
 ) -> None:
     git_only = checkout.parent / "bin"
     git_only.mkdir()
-    (git_only / "git").symlink_to(str(shutil.which("git")))
+    for name in ("git", "ssh-keygen"):
+        (git_only / name).symlink_to(str(shutil.which(name)))
     monkeypatch.setenv("PATH", str(git_only))
     with pytest.raises(Refused, match=r"python3\.13 and python3\.14 must be on PATH"):
         release(options(checkout, key, targets=(TARGET, Target("arm64", "python3.13"))))
