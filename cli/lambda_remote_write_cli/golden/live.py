@@ -34,6 +34,7 @@ from .sample_line import SampleLine
 _HEADERS = frozenset(("content-type", "link", "location", "set-cookie", "www-authenticate"))
 """What the engine reads of an answer; others are kept only when the config names them."""
 _MIN_TOKEN = 8  # characters
+_URL = re.compile(r"https?://[^\s<>;,]+")  # in a Link or Location header
 
 
 class Down(Exception):
@@ -146,13 +147,19 @@ def _problems(scrapes: Sequence[Scrape], pools: Sequence[ScrapePool[Any]]) -> li
 
 
 def _answers(recorder: Recorder, config: Config, text: str, mask: Mask) -> list[Answer]:
-    logins = set(_login_paths(config))
+    logins, numbers = set(_login_paths(config)), list[str]()
     for request, answer in recorder.requests:
         mask.add_request(request.url)
         if urlsplit(request.url).path in logins:
-            mask.add(*_tokens(answer.body))
+            tokens = list(_tokens(answer.body))
+            mask.add(*map(str, tokens))
+            numbers += [str(one) for one in tokens if isinstance(one, int)]
+        for name, value in answer.headers:
+            if name in ("Link", "Location"):
+                for url in _URL.findall(value):
+                    mask.add_request(url)
     names = _HEADERS | {name for _, one in recorder.requests for name, _ in _lower(one.headers) if name in text.lower()}
-    return [_masked(answer, names, mask) for _, answer in recorder.requests]
+    return [_masked(_quoted(answer, numbers), names, mask) for _, answer in recorder.requests]
 
 
 def _lower(headers: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
@@ -176,11 +183,19 @@ def _login_paths(config: Config) -> Iterator[str]:
             yield urlsplit(client.login.url).path
 
 
-def _tokens(body: bytes) -> Iterator[str]:
-    """The texts of an answer that look like credentials by their names, as a refresh token beside an access token."""
+def _quoted(answer: Answer, numbers: Sequence[str]) -> Answer:
+    """With these numbers of JSON as texts, in which a mask leaves JSON."""
+    body = answer.body
+    for number in numbers:
+        body = re.sub(rb'(?<![\w".+-])%s(?![\w".+-])' % number.encode(), b'"%s"' % number.encode(), body)
+    return replace(answer, body=body)
+
+
+def _tokens(body: bytes) -> Iterator[str | int]:
+    """The texts and numbers of an answer that look like credentials by their names, as a refresh token beside an access token."""
     try:
         document = msgspec.json.decode(body)
-    except (msgspec.DecodeError, ValueError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return
     pending: list[tuple[str, Any]] = [("", document)]
     while pending:
@@ -189,8 +204,12 @@ def _tokens(body: bytes) -> Iterator[str]:
             pending += value.items()
         elif isinstance(value, list):
             pending += [(name, one) for one in value]
-        elif isinstance(value, str) and len(value) >= _MIN_TOKEN and names_credential(name):
+        elif _may_be_token(value) and names_credential(name):
             yield value
+
+
+def _may_be_token(value: object) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool) and len(str(value)) >= _MIN_TOKEN
 
 
 def _discovered(pool: ScrapePool[Any], mask: Callable[[str], str]) -> Groups:

@@ -197,6 +197,25 @@ def test_what_cannot_be_recorded_writes_nothing(
     assert not list(tmp_path.glob("pusher_test*"))
 
 
+def test_tokens_that_are_numbers_and_keys_in_links_are_masked(api: Api, tmp_path: Path, capsys: Capture) -> None:
+    """The document stays JSON, and the test passes."""
+    login = {"access_token": "token-of-the-login", "refresh_token": 987654321987, "expires_in": 3600}
+    api.serve("/login", Answer.json(login))
+    headers = {"Link": "<http://127.0.0.1:1/?api_key=key-of-the-link>; rel=next"}
+    api.serve("/v", Answer.json({"v": 1, "id": 987654321987}, headers=headers))
+    oauth2 = {"token_url": f"{api.url}/login", "client_id": "a", "client_secret_ref": "env:CLIENT"}
+    job = {"job_name": "j", "url": f"{api.url}/v", "oauth2": oauth2, "metrics": [{"name": "m", "value": "v"}]}
+    config, test = tmp_path / "c.yaml", tmp_path / "c_test.yaml"
+    config.write_text(json.dumps({"json_configs": [job], "remote_write": [{"url": "http://127.0.0.1:1/api/v1/write"}]}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLIENT", "secret-of-the-client")
+        assert main(["test", "--record", str(config), "-o", str(test)]) == 0
+    text = test.read_text()
+    assert '"refresh_token":"<secret>"' in text.replace(": ", ":")
+    assert not re.search("987654321987|key-of-the-link", text)
+    assert main(["test", str(test)]) == 0
+
+
 def test_a_secret_in_a_sample_is_masked_and_told(api: Api, tmp_path: Path, capsys: Capture) -> None:
     api.serve("/doc", Answer.json([{"n": 1, "owner": CANARIES["KEY"]}]))
     (tmp_path / "pusher.yaml").write_text(
