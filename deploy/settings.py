@@ -61,7 +61,7 @@ def _file(text: str) -> Path:
     try:
         path = Path(text).expanduser().resolve()
         what = "" if path.is_file() else "is a folder" if path.is_dir() else "does not exist"
-    except (OSError, RuntimeError, ValueError):  # too long a name, ~nobody, a NUL
+    except (OSError, RuntimeError, ValueError):  # too long, or of a user that is not there
         what = "is no path"
     if what:
         raise bad_usage(f"CONFIG={text:.140} {what}: make deploy CONFIG=my.yaml. pusher init writes a first one.")

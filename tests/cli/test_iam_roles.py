@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -149,3 +150,23 @@ def test_an_example_does_nothing_that_its_policy_does_not_allow_and_needs_all_of
     for sid in removed:
         report = stage.push_as([one for one in statements if one["Sid"] != sid])
         assert REFUSED.search(report), sid
+
+
+@pytest.mark.parametrize(
+    ("config", "region", "said"),
+    [
+        ({"sigv4": {"region": REGION, "role_arn": "x"}}, REGION, "workspace/ws-1"),
+        ({"url": "https://r", "authorization": {"credentials_ref": "ssm:/a:3"}}, REGION, ':parameter/a"'),
+        ({"sigv4": {"region": REGION}}, "eu west", "AWS_REGION: 'eu west' is not an AWS region"),
+    ],
+    ids=["a role that is no ARN", "a version of a parameter", "a region that is none"],
+)
+def test_odd_names_end_in_a_policy_or_a_sentence(
+    config: dict[str, Any], region: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("AWS_REGION", region)
+    url = f"https://aps-workspaces.{REGION}.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
+    (tmp_path / "c.yaml").write_text(json.dumps({"json_configs": [], "remote_write": [{"url": url, **config}]}))
+    main(["iam", str(tmp_path / "c.yaml"), "--json", "--account", ACCOUNT])
+    assert said in capsys.readouterr().out

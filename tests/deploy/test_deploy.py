@@ -417,7 +417,7 @@ def test_without_a_terminal_a_missing_config_is_said_first(deployer: Deployer) -
         ({"PARAMETERS": "SecretArns='a\nb: c'"}, "SecretArns is a text without line breaks and control characters"),
         ({"PARAMETERS": "Interval=5m Interval=1m"}, "Interval is given twice, as '5m' and '1m': give one"),
         ({"CONFIG": "x" * 300}, "is no path: make deploy CONFIG=my.yaml"),
-        ({"CONFIG": "~nobody-of-this-name/x"}, "is no path: make deploy CONFIG=my.yaml"),
+        ({"CONFIG": "~no-such-user/x"}, "is no path: make deploy CONFIG=my.yaml"),
         ({"PARAMETERS": "MemorySize=1"}, "PARAMETERS: MemorySize is a number from 128 to 10240, not '1'"),
         (
             {"PARAMETERS": "AlarmTopicArn=me"},

@@ -192,7 +192,7 @@ def _quoted(answer: Answer, numbers: Sequence[str]) -> Answer:
 
 
 def _tokens(body: bytes) -> Iterator[str | int]:
-    """The texts and numbers of an answer that look like credentials by their names, as a refresh token beside an access token."""
+    """Texts and numbers of an answer that are credentials by their names, as a refresh token beside an access token."""
     try:
         document = msgspec.json.decode(body)
     except (msgspec.DecodeError, ValueError, RecursionError):

@@ -9,6 +9,7 @@ from typing import Any
 
 from lambda_remote_write.aws.credentials import aws_patience
 from lambda_remote_write.aws.iam import ACCOUNT
+from lambda_remote_write.config.partitions import checked_region
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.report.printable import json_text
 
@@ -26,6 +27,10 @@ def run(options: argparse.Namespace, dependencies: Dependencies) -> int:
     region = region_of(dependencies)
     if not region:
         raise BadUsage("no region: set AWS_REGION to that of the stack, as AWS_REGION=eu-west-1")
+    try:
+        checked_region(region)
+    except ValueError as error:
+        raise BadUsage(f"AWS_REGION: {region!r:.100} is {error}") from None
     place = StackPlace(region, options.account or _account_of(dependencies, region), options.stack)
     config = load_as_stack(options.config, of_stack(_without_spool(dependencies), region))
     needs = needs_of(config, options.config, place)

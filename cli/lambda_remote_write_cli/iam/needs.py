@@ -21,6 +21,7 @@ from lambda_remote_write.scrape.targets import targets_of
 from ..stack_config import is_of_stack
 
 _WORKSPACE = re.compile(r"/workspaces/(ws-[A-Za-z0-9-]+)/")
+_ROLE = re.compile(r"arn:aws[a-z-]*:iam::([0-9]{12}):role/.+", re.ASCII)
 _WILDCARDS = re.compile(r"[*?\[\\]")
 _PREFIX = re.compile(r"[\w!.'()/-]*", re.ASCII)  # what the template takes as DiscoveryPrefix
 _WITH_SUFFIX = re.compile(r".+-[A-Za-z0-9]{6}")  # that Secrets Manager adds to a secret's name
@@ -94,7 +95,7 @@ def needs_of(config: Config, location: str, place: StackPlace) -> Needs:
         workspaces=tuple(dict.fromkeys(_workspaces(config, place))),
         queries_workspace=any(job.backfill for job in config.json_jobs),
         secrets=tuple(dict.fromkeys(_secret_arn(one, place) for one in secrets if one.startswith("secretsmanager:"))),
-        parameters=tuple(dict.fromkeys(place.arn("ssm", f"parameter{name}") for name in in_ssm)),
+        parameters=tuple(dict.fromkeys(place.arn("ssm", f"parameter{_without_version(name)}") for name in in_ssm)),
         roles=tuple(dict.fromkeys(_roles(config))),
         ec2=any(isinstance(one, Ec2Sd) for one in of_function),
         ecs=any(isinstance(one, EcsSd) for one in of_function),
@@ -149,6 +150,11 @@ def _secret_arn(reference: str, place: StackPlace) -> str:
     if name.startswith("arn:"):
         return name if _WITH_SUFFIX.fullmatch(name) else f"{name}-??????"
     return place.arn("secretsmanager", f"secret:{name}-??????")
+
+
+def _without_version(parameter: str) -> str:
+    """The permission is on the parameter, whichever version or label of it is read."""
+    return parameter.partition(":")[0]
 
 
 def _roles(config: Config) -> Iterator[str]:
@@ -241,7 +247,8 @@ def _of_endpoints(config: Config, place: StackPlace) -> Iterator[Mapping[str, An
     for endpoint in config.endpoints:
         found, sigv4 = workspace_of(endpoint), endpoint.sigv4
         if found and sigv4 and sigv4.role_arn:
-            account = sigv4.role_arn.split(":")[4]
+            role = _ROLE.fullmatch(sigv4.role_arn)
+            account = role[1] if role else ACCOUNT
             arn = replace(place, account=account).arn("aps", f"workspace/{found[1]}", found[0])
             yield _of_role(sigv4.role_arn, "aps:RemoteWrite", arn)
 

@@ -19,6 +19,11 @@ _KEEP_SECONDS = 300.0  # long enough to cost nothing, short enough for a rotated
 _AGAIN_SECONDS = 30.0  # until a secret that is refused, and has not been rotated, is fetched once more
 _REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_.-]*|ssm:/[\w./-]+|secretsmanager:[\w/+=.@:!-]+(?:#.+)?")
 _OWN_CREDENTIALS = re.compile(r"AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|CONTAINER_.*)", re.IGNORECASE)
+_NAME_MARKS = {"secretsmanager": "/_+=.@-", "ssm": "/_.-"}
+_NAMES = {  # of CreateSecret and PutParameter; an ARN has colons, a managed secret "!", a version of a parameter ":"
+    "secretsmanager": re.compile(r"[\w/+=.@:!-]+", re.ASCII),
+    "ssm": re.compile(r"/[\w./-]+(?::[\w.-]+)?", re.ASCII),
+}
 _SCHEMES = ("secretsmanager", "ssm", "env")
 
 
@@ -58,6 +63,8 @@ def parse_reference(text: str) -> str:
     name_of_all = name.partition("#")[0] if scheme == "secretsmanager" else name
     if scheme not in _SCHEMES or not name_of_all or (scheme == "ssm" and not name.startswith("/")):
         raise ValueError("a reference is secretsmanager:NAME[#json-key], ssm:/path or env:NAME")
+    if scheme in _NAMES and not _NAMES[scheme].fullmatch(name_of_all):
+        raise ValueError(f"a name has letters, digits and {_NAME_MARKS[scheme]}, and no wildcard, comma or space")
     if scheme == "env" and _OWN_CREDENTIALS.fullmatch(name):
         raise ValueError("the function's own AWS credentials are sent to no source; where AWS is asked, use sigv4")
     return text
