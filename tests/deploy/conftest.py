@@ -24,7 +24,7 @@ def cloud() -> Iterator[Aws]:
 @pytest.fixture
 def deployer(cloud: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployer:
     cloud.reset()
-    for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_REGION"):
+    for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_REGION", "ARCH", "PYTHON_VERSION"):  # make's too
         monkeypatch.delenv(name, raising=False)
     nowhere = {"AWS_CONFIG_FILE": str(tmp_path / "none"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none")}
     for name, value in {
