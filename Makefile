@@ -63,7 +63,7 @@ $(VENV)/.dev: requirements/dev.txt requirements/run.txt pyproject.toml | $(PY)
 OWN_CONFIG = $(if $(CONFIG),--config "$(CONFIG)")
 
 demo: $(VENV)/.run ## runs a push from end to end, without AWS, and shows a page (CONFIG=my.yaml for your own; ARGS=--no-page)
-	@$(WITH_SOURCES) $(PY) -m sandbox.demo $(OWN_CONFIG) $(ARGS)
+	@$(WITH_SOURCES) $(PY) -m sandbox.demo $(if $(OWN_CONFIG),$(OWN_CONFIG) )$(ARGS)
 
 screenshot: $(VENV)/.dev ## makes the README's picture of the demo's page (needs Chromium or Chrome)
 	@$(WITH_SOURCES) $(PY) -m generate.screenshot docs/demo.png

@@ -68,10 +68,10 @@ def test_says_that_a_receiver_is_away_and_what_waits_and_that_it_is_back(
 ) -> None:
     receiver.faults("w").always(UNAVAILABLE)
     with running(config_of(pages, endpoint(receiver)), tmp_path) as process:
-        away = process.wait_to_hear("amp: takes nothing", "503", "overloaded")
+        away = process.wait_to_hear("amp (", "): takes nothing", "503", "overloaded")
         assert int(away.rpartition("; ")[2].split()[0]) >= 25
         receiver.faults("w").always(None)
-        process.wait_to_hear("amp: takes samples again")
+        process.wait_to_hear("amp (", "): takes samples again")
         process.wait_for(lambda: len(stamps(receiver.writes("w"), "up")) >= 4, "all of it")
     assert stamps(receiver.writes("w"), "up") == sorted(set(stamps(receiver.writes("w"), "up")))
 
@@ -141,7 +141,7 @@ def test_a_good_config_takes_over_what_there_is(pages: rig.Pages, receiver: rig.
     after = config_of(pages, endpoint(receiver), endpoint(receiver, "second", "second"))
     after["scrape_configs"] += [rig.job(pages.target, "more", "/b")]
     with running(before, tmp_path) as process:
-        process.wait_to_hear("amp: takes nothing")
+        process.wait_to_hear("amp (", "): takes nothing")
         first = {sample for write in receiver.writes("w") for sample in rig.stamps_of([write], "up")}
         process.reload(after)
         process.wait_to_hear("the config was read again", "more every 1s", "second at")
