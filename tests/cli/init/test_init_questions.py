@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -82,9 +83,11 @@ class Terminal:
 
 
 def _take_terminal(slave: int) -> None:
+    """As a shell starts it: a run in the background hands down that Ctrl-C is ignored."""
     import fcntl
     import termios
 
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
 
 
