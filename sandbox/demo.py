@@ -30,7 +30,7 @@ MINUTES, OUTAGE_MINUTES = 40, 5
 _LOOK_SECONDS = 0.2
 _HERE = "this demo, as Prometheus does (with a Prometheus 3.5 or newer on PATH, it would be asked)"
 _YOUR_API = """\
-cp examples/json-api/config.yaml my.yaml
+.venv/bin/pusher init https://api.example.com/usage -o my.yaml
 PUSHER_WORKSPACE=ws-EXAMPLE AWS_REGION=eu-west-1 .venv/bin/pusher check my.yaml
 PUSHER_WORKSPACE=ws-EXAMPLE AWS_REGION=eu-west-1 .venv/bin/pusher plan my.yaml"""
 
@@ -57,8 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             console.print("\n[bold]Watch it.[/] A page goes on with this world, and lets you break it in five ways:\n")
             console.print(f"  {server.url}")
         console.print(
-            "\n[bold]Now your API.[/] Put its address and fields into a copy of the example; docs/json.md has recipes. "
-            "check prints every mistake at once, plan asks your API and sends nothing:\n"
+            "\n[bold]Now your API.[/] init asks it once and writes a config, check prints every mistake at once, plan "
+            "asks your API and sends nothing:\n"
         )
         console.print(Text(_YOUR_API), soft_wrap=True)
         if is_watched:
