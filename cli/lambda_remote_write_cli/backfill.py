@@ -89,7 +89,8 @@ class BackfillCommand:
             return NOT_DELIVERED
         if self._options.json:
             say_json(answer)
-        else:  # no line is broken where there is no terminal, as in a pipe
+        elif not (self._options.quiet and is_delivered(answer)):
+            # no line is broken where there is no terminal, as in a pipe
             receivers = {one.name: one.receiver for one in self._config.endpoints}
             print_answer(answer, Console(highlight=False, markup=False, soft_wrap=True), receivers)
         return OK if is_delivered(answer) else NOT_DELIVERED

@@ -52,6 +52,14 @@ def test_a_range_of_the_api_arrives_and_the_status_is_0(config: Path, receiver: 
     assert f"{receiver.accepted} of {receiver.accepted} samples accepted" in done.stdout
 
 
+def test_quiet_prints_nothing_of_what_went_well(config: Path, receiver: Receiver, tmp_path: Path) -> None:
+    file = tmp_path / "usage.ndjson"
+    for ages, status in (([40, 30], 0), ([90, 61], 1)):
+        file.write_text(records(ages))
+        done = pusher("backfill", config, "--job", "custom_exporter", "--from", file, "--dry-run", "-q")
+        assert (done.returncode, bool(done.stdout), done.stderr) == (status, bool(status), "")
+
+
 def test_a_dry_run_sends_nothing_and_shows_the_table(config: Path, receiver: Receiver, tmp_path: Path) -> None:
     file = tmp_path / "usage.ndjson"
     file.write_text(records([90, 61, 40, 30]))
