@@ -86,7 +86,8 @@ def _page(target: str) -> str:
 
 def load() -> dict[str, Section]:
     """The sections by name."""
-    declared = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml takes a tenth of the time
+    declared = yaml.load(FILE.read_text(encoding="utf-8"), loader)  # noqa: S506 - a SafeLoader
     return {name: _section(name, found) for name, found in declared.items()}
 
 

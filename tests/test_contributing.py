@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.rig.yaml_files import read_yaml
+
 ROOT = Path(__file__).parents[1]
 WORKFLOW = yaml.load((ROOT / ".github/workflows/ci.yml").read_text(), yaml.CBaseLoader)  # with YAML 1.1 `on` is true
 FORMS = sorted(path for path in (ROOT / ".github/ISSUE_TEMPLATE").iterdir() if path.name != "config.yml")
@@ -37,7 +39,7 @@ def test_the_workflow_may_only_read_and_runs_actions_that_cannot_change() -> Non
 
 @pytest.mark.parametrize("path", FORMS, ids=lambda path: path.stem)
 def test_a_form_is_one_that_github_takes(path: Path) -> None:
-    form: dict[str, Any] = yaml.safe_load(path.read_text())
+    form: dict[str, Any] = read_yaml(path)
     fields = [one for one in form["body"] if one["type"] != "markdown"]
     assert {"name", "description"} <= form.keys()
     assert {one["type"] for one in form["body"]} <= KINDS
@@ -52,7 +54,7 @@ def test_the_form_for_bugs_asks_for_what_is_needed() -> None:
 
 
 def test_hooks_run_the_pinned_tools() -> None:
-    (repo,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    (repo,) = read_yaml(ROOT / ".pre-commit-config.yaml")["repos"]
     assert repo["repo"] == "local"
     for hook in repo["hooks"]:
         tool, *words = hook["entry"].split()

@@ -23,6 +23,7 @@ from sandbox.api import Api
 from sandbox.server import Answer
 from tests.rig.needs import Peer
 from tests.rig.rules import alerts
+from tests.rig.yaml_files import read_yaml
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 FILES = sorted(path for path in EXAMPLES.rglob("*") if path.is_file())
@@ -169,7 +170,7 @@ def test_a_conversion_is_what_the_command_gives(command: str, folder: Path, monk
 
 def alert_manager() -> dict[str, Any]:
     """What AMP hands to Alertmanager."""
-    definition = yaml.safe_load((ALERT_MANAGER / "alertmanager.yaml").read_text())
+    definition = read_yaml(ALERT_MANAGER / "alertmanager.yaml")
     assert set(definition) == {"alertmanager_config"}  # AMP: beside it only template_files may stand
     config: dict[str, Any] = yaml.safe_load(definition["alertmanager_config"])
     return config

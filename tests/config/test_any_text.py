@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.yaml_reader import ConfigError
+from tests.rig.yaml_files import read_yaml
 
 pytestmark = pytest.mark.slow
 
 ENVIRONMENT = {"AWS_REGION": "eu-west-1", "PUSHER_WORKSPACE": "ws-0f3ca4d1-0000-4000-8000-000000000000"}
 
 
-CONFIG = yaml.safe_load((Path(__file__).parents[1] / "testdata/config/any-text.yaml").read_text(encoding="utf-8"))
+CONFIG = read_yaml(Path(__file__).parents[1] / "testdata/config/any-text.yaml")
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

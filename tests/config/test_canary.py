@@ -24,6 +24,7 @@ from sandbox.server import Answer, Request
 from tests.rig.command_line import pusher
 from tests.rig.compliance import sender
 from tests.rig.web import Client, port_of
+from tests.rig.yaml_files import read_yaml
 
 CONFIGS = Path(__file__).parents[1] / "testdata" / "config"
 ENVIRONMENT = {"AWS_REGION": "eu-west-1"}
@@ -34,7 +35,7 @@ def canary(field: str) -> str:
     return f"CANARY-{field}-CANARY"
 
 
-FULL = json.dumps(yaml.safe_load((CONFIGS / "secrets-everywhere.yaml").read_text()))  # JSON shares nothing
+FULL = json.dumps(read_yaml(CONFIGS / "secrets-everywhere.yaml"))  # JSON shares nothing
 
 
 def full() -> dict[str, Any]:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.schema import Config, JsonJob, Metric, RemoteWriteConfig, SigV4
 from lambda_remote_write.config.secrets import Secret
 from lambda_remote_write.config.yaml_reader import ConfigError
+from tests.rig.yaml_files import read_yaml
 
 CORPUS = Path(__file__).parents[1] / "testdata" / "config"
 ENVIRONMENT = {
@@ -125,7 +125,7 @@ def test_defaults_stay_below_amp_body_limit() -> None:
 FIELDS = [
     (path.stem, place, value)
     for path in sorted((CORPUS / "good").glob("*.fields"))
-    for place, value in yaml.safe_load(path.read_text(encoding="utf-8")).items()
+    for place, value in read_yaml(path).items()
 ]
 
 

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from lambda_remote_write.config.expression import InvalidExpression, parse, parse_step, records
 from lambda_remote_write.config.expression_context import Failure
 from lambda_remote_write.config.expression_words import Scope
+from tests.rig.yaml_files import read_yaml
 
-CASES = yaml.safe_load((Path(__file__).parents[1] / "testdata/expressions.yaml").read_text(encoding="utf-8"))
+CASES = read_yaml(Path(__file__).parents[1] / "testdata/expressions.yaml")
 FLEET: dict[str, Any] = CASES["document"]
 
 

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from jsonschema import Draft7Validator
 
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.sd_configs import REFUSED
 from lambda_remote_write.config.yaml_reader import ConfigError
 from lambda_remote_write_cli.schema import FILE
+from tests.rig.yaml_files import read_yaml
 
-KEYS = yaml.safe_load((Path(__file__).parents[1] / "testdata/config/prometheus-keys.yaml").read_text(encoding="utf-8"))
+KEYS = read_yaml(Path(__file__).parents[1] / "testdata/config/prometheus-keys.yaml")
 TAKEN = [(place, key) for place, found in KEYS["taken"].items() for key in found["keys"]]
 REFUSED_KEYS = [(found, key) for found in KEYS["refused"] for key in found["keys"]]
 WRITE = {"remote_write": [{"url": "http://r/"}]}

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-import yaml
 
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.yaml_reader import ConfigError
 from tests.rig.needs import Peer
+from tests.rig.yaml_files import read_yaml
 
 CONFIGS = Path(__file__).parents[1] / "testdata" / "config"
 REFUSED_BY_3_16 = CONFIGS / "refused-by-promtool-3.16.txt"
@@ -44,7 +44,7 @@ def legacy(config: str) -> str:
     return f"{config}global: {{metric_name_validation_scheme: legacy}}\n"
 
 
-TEXTS = yaml.safe_load((CONFIGS / "promtool.yaml").read_text(encoding="utf-8"))
+TEXTS = read_yaml(CONFIGS / "promtool.yaml")
 
 
 def _of_names() -> Iterator[Case]:

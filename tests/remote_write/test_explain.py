@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.schema import RemoteWriteConfig
 from lambda_remote_write.remote_write.explain import explain
+from tests.rig.yaml_files import read_yaml
 
 REGION, ID = "eu-west-1", "ws-12345678-1234-1234-1234-123456789012"
 
@@ -53,7 +53,7 @@ def filled(value: str | int) -> str | int:
 
 
 TEXTS = Path(__file__).parents[1] / "testdata" / "refusals" / "texts.yaml"
-CASES = [tuple(map(filled, case)) for case in yaml.safe_load(TEXTS.read_text("utf-8"))]
+CASES = [tuple(map(filled, case)) for case in read_yaml(TEXTS)]
 
 
 @pytest.mark.parametrize(("status", "text", "reason", "helps", "series"), CASES)

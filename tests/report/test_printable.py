@@ -18,6 +18,7 @@ from lambda_remote_write.report.printable import json_text, printable
 from lambda_remote_write_cli import main
 from sandbox.server import Answer, Fault, LoopbackServer, Request
 from tests.rig.command_line import environment, pusher_command
+from tests.rig.yaml_files import read_yaml
 
 FORGED = "FORGED LINE"
 CONTROLS = "\x1b[2J\x07\x08\x7f\x9b31m\x85\u2028\u2029\u202e\u2066\u200f\u061c\ufeff\r"
@@ -144,7 +145,7 @@ def test_what_waits_in_a_spool(outsiders: Outsiders, tmp_path: Path) -> None:
 
 
 CASES = json.loads(  # with the hostile text in its place
-    json.dumps(yaml.safe_load((Path(__file__).parents[1] / "testdata/hostile.yaml").read_text())).replace(
+    json.dumps(read_yaml(Path(__file__).parents[1] / "testdata/hostile.yaml")).replace(
         "HOSTILE", json.dumps(HOSTILE)[1:-1]
     )
 )

@@ -8,15 +8,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from generate.config_keys import Key, keys_of, load
 from lambda_remote_write.config.load import parse_config
 from lambda_remote_write.config.schema import Config
 from lambda_remote_write.config.yaml_reader import ConfigError, Problem
+from tests.rig.yaml_files import read_yaml
 
 FOLDER = Path(__file__).parents[1] / "testdata" / "config"
-EVERY_SECTION = yaml.safe_load((FOLDER / "every-section.yaml").read_text(encoding="utf-8"))
+EVERY_SECTION = read_yaml(FOLDER / "every-section.yaml")
 ENVIRONMENT = {"AWS_REGION": "eu-west-1", "PUSHER_SPOOL": "spool"}
 SECTIONS = load()
 Path_ = tuple[str | int, ...]

@@ -6,14 +6,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
+from tests.rig.yaml_files import read_yaml
 
 Given = dict[str, Any]
 _FOLDER = Path(__file__).parents[1] / "testdata" / "relabel"
 
 
 def _read(name: str) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = yaml.safe_load((_FOLDER / name).read_text(encoding="utf-8"))
+    found: dict[str, dict[str, Any]] = read_yaml(_FOLDER / name)
     return found
 
 

@@ -7,9 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from generate.rules import RULES
+from tests.rig.yaml_files import read_yaml
 
 TEST_FILES = sorted((Path(__file__).parents[1] / "rules").glob("*.test.yaml"))
 _OWN = re.compile(r"\b(?:pusher_\w+|up)\b")
@@ -17,7 +16,7 @@ _OWN = re.compile(r"\b(?:pusher_\w+|up)\b")
 
 @cache
 def groups() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = yaml.safe_load(RULES.read_text())["groups"]
+    found: list[dict[str, Any]] = read_yaml(RULES)["groups"]
     return found
 
 
@@ -44,7 +43,7 @@ def series_behind(expression: str) -> set[str]:
 @cache
 def cases() -> list[dict[str, Any]]:
     """Every case of the test files."""
-    return [case for path in TEST_FILES for case in yaml.safe_load(path.read_text())["tests"]]
+    return [case for path in TEST_FILES for case in read_yaml(path)["tests"]]
 
 
 def fired(case: dict[str, Any]) -> set[str]:

@@ -28,7 +28,7 @@ PSEUDO = {
 GONE = object()  # what AWS::NoValue leaves
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     """YAML with CloudFormation's short tags."""
 
 

@@ -30,6 +30,6 @@ def events(what: str) -> list[tuple[Any, ...]]:
 def listed(file: str) -> list[tuple[str, Any]]:
     """The cases of a file below tests/testdata, by name. Of a name that stands twice the reader keeps the last only."""
     text = (TESTDATA / file).read_text(encoding="utf-8")
-    found = yaml.safe_load(text)
+    found = yaml.load(text, yaml.CSafeLoader)
     assert len(found) == len(re.findall(r"^[^\s#]", text, re.MULTILINE)), f"a name stands twice in {file}"
     return list(found.items())

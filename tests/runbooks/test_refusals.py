@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import yaml
-
 from generate.refusals import entries, page
 from lambda_remote_write.remote_write import refusals
 from tests.rig.runbooks import REFUSALS
+from tests.rig.yaml_files import read_yaml
 
-TABLE = yaml.safe_load(Path(refusals.__file__).with_name("refusals.yaml").read_text())["refusals"]
+TABLE = read_yaml(Path(refusals.__file__).with_name("refusals.yaml"))["refusals"]
 
 
 def test_the_page_is_the_printed_one() -> None:

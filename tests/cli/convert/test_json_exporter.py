@@ -19,13 +19,12 @@ from sandbox.server import Answer, LoopbackServer, Request
 from tests.rig import json_exporter as rig
 from tests.rig.convert_corpus import loaded
 from tests.rig.needs import Peer, Require
+from tests.rig.yaml_files import read_yaml
 
 pytestmark = pytest.mark.slow
 
 FOLDER = Path(__file__).parents[2] / "testdata" / "json-exporter"
-CASES: dict[str, Any] = {
-    name: case for path in sorted(FOLDER.iterdir()) for name, case in yaml.safe_load(path.read_text()).items()
-}
+CASES: dict[str, Any] = {name: case for path in sorted(FOLDER.iterdir()) for name, case in read_yaml(path).items()}
 CONFIG = json.dumps({"modules": {name: case["module"] for name, case in CASES.items()}})
 TIMES = {"scrape_interval": "1s", "scrape_timeout": "1s"}
 

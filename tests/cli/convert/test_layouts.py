@@ -14,11 +14,10 @@ import yaml
 from sandbox.api import Api
 from sandbox.server import Answer
 from tests.rig import json_exporter as rig
+from tests.rig.yaml_files import read_yaml
 
 FOLDER = Path(__file__).parents[2] / "testdata" / "json-exporter-layouts"
-CASES: dict[str, Any] = {
-    name: case for path in sorted(FOLDER.iterdir()) for name, case in yaml.safe_load(path.read_text()).items()
-}
+CASES: dict[str, Any] = {name: case for path in sorted(FOLDER.iterdir()) for name, case in read_yaml(path).items()}
 
 
 @pytest.mark.parametrize("mode", ["default", "exact"])
