@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.rig.aws import Aws
+from tests.rig.command_line import aws_program
 from tests.rig.deployer import Deployer
 from tests.rig.needs import Require
 from tests.rig.runbooks import blocks
@@ -64,13 +65,10 @@ def programs(require: Require, tmp_path: Path) -> Path:
     programs = tmp_path / "bin"
     programs.mkdir()
     paths = [str(ROOT), str(ROOT / "functions")]
-    texts = {
-        "aws": f'#!/bin/sh\nexec {sys.executable} -m awscli --endpoint-url "$AWS_ENDPOINT_URL" "$@"\n',
-        "make": MAKE.format(python=sys.executable, paths=paths),
-    }
-    for name, text in texts.items():
-        (programs / name).write_text(text)
-        (programs / name).chmod(0o755)
+    (programs / "aws").symlink_to(aws_program())
+    make = programs / "make"
+    make.write_text(MAKE.format(python=sys.executable, paths=paths))
+    make.chmod(0o755)
     return programs
 
 

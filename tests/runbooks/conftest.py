@@ -16,7 +16,7 @@ import pytest
 from sandbox.amp import Receiver
 from sandbox.api import Api
 from tests.rig.clock import StandingClock
-from tests.rig.command_line import SOURCES
+from tests.rig.command_line import SOURCES, aws_program, pusher_program
 from tests.rig.delivery import ENVIRONMENT
 from tests.rig.faulty_function import NOT_ALLOWED, OPERATOR, REPORT, SERIES_LIMIT, TIMED_OUT, FaultyFunction
 from tests.rig.needs import Peer, Require
@@ -37,16 +37,13 @@ def full_stack() -> Stack:
 
 @pytest.fixture
 def programs(require: Require, peer: Peer, tmp_path: Path) -> Path:
-    """A folder with `aws` and `pusher`, which run with this Python."""
+    """A folder with `aws` and `pusher`."""
     require(importlib.util.find_spec("awscli"), "awscli")
     peer("jq")
     folder = tmp_path / "bin"
     folder.mkdir()
-    # Version 1 prefers an old address of SQS to AWS_ENDPOINT_URL.
-    for name, module in (("aws", 'awscli --endpoint-url "$AWS_ENDPOINT_URL"'), ("pusher", "lambda_remote_write_cli")):
-        program = folder / name
-        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m {module} "$@"\n')
-        program.chmod(0o755)
+    (folder / "aws").symlink_to(aws_program())
+    (folder / "pusher").symlink_to(pusher_program())
     return folder
 
 
