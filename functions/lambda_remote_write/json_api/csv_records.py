@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from ..config.schema import CsvOptions
-from ..http.body_kind import SEPARATORS
 
+_SEPARATORS = "\t|;,"  # the rarest in a cell first: a comma may be that of a number or a name
 _TAB_TYPE = "text/tab-separated-values"
 MAX_CELLS = 2_000_000  # of one body: each takes about 100 bytes of memory, where it may take two in the body
 _SHOWN_NAMES = 3
@@ -39,7 +39,7 @@ def records(text: str, options: CsvOptions, content_type: str) -> tuple[list[Rec
         if (len(found) + 1) * len(used) > MAX_CELLS:
             raise BadCsv(f"it has more than {MAX_CELLS:,} cells; ask for less at once")
         row += [""] * (len(names) - len(row))
-        found.append({names[index]: row[index] or None for index in used})
+        found.append({names[index]: row[index].rstrip(" \t") or None for index in used})
     if len(names) == 1 and not options.header and not found and not too_long:
         raise BadCsv("it is one line without a delimiter")
     return found, too_long
@@ -98,12 +98,13 @@ class _Rows:
 
 
 def _delimiter(text: str, options: CsvOptions, content_type: str) -> str:
-    """That of the first row: the one that the header has most of, or that makes as many cells as there are names."""
+    """That of the first row: the one that the header has most of, or that makes as many cells as there are names. Where
+    several do, a comma is the last to be taken."""
     if content_type.lower().startswith(_TAB_TYPE):
         return "\t"
     lines = (line.lstrip() for line in io.StringIO(text) if line.strip())
     first = next((line for line in lines if not (options.comment and line.startswith(options.comment))), "")
     first = _QUOTED.sub("", first)
     if options.header:
-        return next((one for one in SEPARATORS if first.count(one) == len(options.header) - 1), ",")
-    return max(SEPARATORS, key=first.count)
+        return next((one for one in _SEPARATORS if first.count(one) == len(options.header) - 1), ",")
+    return max(_SEPARATORS, key=first.count) if any(map(first.count, _SEPARATORS)) else ","
