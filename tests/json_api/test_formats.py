@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 import xmltodict
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lambda_remote_write.config.charset import codec_of
 from lambda_remote_write.config.schema import BodyFormat, CsvOptions
+from lambda_remote_write.http.body_kind import advice
 from lambda_remote_write.json_api.csv_records import MAX_CELLS
 from lambda_remote_write.json_api.decode import NotJson, decode_body
 from lambda_remote_write.json_api.xml_document import MAX_DEPTH, document
@@ -455,6 +457,7 @@ def test_one_element_and_several_are_walked_alike(rig: Rig, items: int, expected
 PREFIXED: list[tuple[str, str, str, Any]] = [
     ("Gerrit", ")]}'\n[1]", ")]}'", [1]),
     ("Angular", ")]}',\n[1]", ")]}',", [1]),
+    ("Angular, by Gerrit's prefix", ")]}',\n[1]", ")]}'", [1]),
     ("a loop", "while(1);[1]", "while(1);", [1]),
     ("another loop", "for(;;); [1]", "for(;;);", [1]),
     ("a byte order mark before it", "\ufefffor (;;);[1]", "for (;;);", [1]),
@@ -462,6 +465,9 @@ PREFIXED: list[tuple[str, str, str, Any]] = [
     ("JSONP", 'callback({"a": ")"});\n', "callback(", {"a": ")"}),
     ("JSONP without a semicolon", "cb.x([1])", "cb.x(", [1]),
     ("JSONP with a comment", "/**/ cb([1]) ;", "/**/ cb(", [1]),
+    ("JSONP behind a check", "/**/ typeof cb === 'function' && cb([1]);", "/**/ typeof cb === 'function' && cb(", [1]),
+    ("inside of a comment", '/*-secure-\n{"a": 1}*/\n', "/*-secure-", {"a": 1}),
+    ("behind a comment", '/* made at noon */ {"a": 1}', "/* made at noon */", {"a": 1}),
     ("a variable", 'var data = {"a": 1};\n', "var data =", {"a": 1}),
     ("no prefix today", ' {"a": 1}', ")]}'", {"a": 1}),
     ("an umlaut", "größe=[1]", "größe=", [1]),
@@ -471,6 +477,27 @@ PREFIXED: list[tuple[str, str, str, Any]] = [
 @table("content, prefix, expected", PREFIXED)
 def test_a_prefix_is_stripped(content: str, prefix: str, expected: Any) -> None:
     assert read(content, "text/javascript", strip_prefix=prefix) == expected
+
+
+ADVISED = [
+    "/**/cb([1]);",
+    "/**/ typeof cb === 'function' && cb([1]);",
+    "/**/ [1]",
+    "/* made at noon */ [1]",
+    "/*-secure-\n[1]*/",
+    "/*[1]*/",
+    ")]}',\n[1]",
+    "while(1);[1]",
+    'cb.x["y"] ( [1] )',
+    "window.data = [1];",
+]
+
+
+@pytest.mark.parametrize("content", ADVISED)
+def test_the_prefix_that_an_error_shows_reads_the_body(content: str) -> None:
+    key = advice(content.encode(), "text/javascript").removeprefix("; write ")
+    prefix = yaml.safe_load(key)["strip_prefix"]
+    assert read(content, "text/javascript", strip_prefix=prefix) == [1]
 
 
 def test_a_prefix_stands_before_other_formats_too() -> None:
@@ -490,6 +517,7 @@ def test_a_prefix_that_is_not_there(content: str, prefix: str, words: list[str])
     with pytest.raises(NotJson) as raised:
         read(content, "application/json", strip_prefix=prefix)
     assert [word for word in words if word not in str(raised.value)] == []
+    assert f"write strip_prefix: '{prefix}'" not in str(raised.value)
 
 
 # --- Charsets ---------------------------------------------------------------------------------------------------------
@@ -508,8 +536,15 @@ CHARSETS: list[tuple[str, bytes, str, str]] = [
     ("UTF-16BE", ZURICH.encode("utf-16-be"), "application/json", ""),
     ("UTF-32 with a mark", ZURICH.encode("utf-32"), "application/json", ""),
     ("UTF-32LE", ZURICH.encode("utf-32-le"), "application/json", ""),
+    ("declared UTF-16, without a mark", ZURICH.encode("utf-16-be"), "application/json; charset=utf-16", ""),
+    ("the same in Windows's order", ZURICH.encode("utf-16-le"), "application/json; charset=utf-16", ""),
+    ("declared UTF-32, without a mark", ZURICH.encode("utf-32-be"), "application/json; charset=utf-32", ""),
+    ("the key, without a mark", ZURICH.encode("utf-16-be"), "", "utf-16"),
+    ("MySQL's name", ZURICH.encode(), "application/json; charset=utf8mb4", ""),
     ("UTF-8 with a mark", ZURICH.encode("utf-8-sig"), "application/json", ""),
     ("UTF-8", ZURICH.encode(), "", ""),
+    ("zeros at the end", ZURICH.encode() + b"\0\0", "application/json", ""),
+    ("zeros at the end of a text in another charset", ZURICH.encode("latin-1") + b"\n\0", "", "latin-1"),
 ]
 
 
@@ -529,6 +564,27 @@ def test_latin1_with_control_characters_is_windows_1252(
 ) -> None:
     """WHATWG Encoding, 4.2."""
     assert read(content, content_type, charset=charset and codec_of(charset)) == expected
+
+
+WIDER = [
+    ("Shift_JIS", "①", "cp932"),
+    ("windows-31j", "東①", "cp932"),
+    ("Windows-31J", "~", "cp932"),
+    ("gb2312", "镕", "gb18030"),
+    ("gbk", "𠮷", "gb18030"),
+    ("euc-kr", "똠", "cp949"),
+    ("windows-949", "똠", "cp949"),
+    ("big5", "㗎", "big5hkscs"),
+    ("windows-874", "€", "cp874"),
+]
+
+
+@pytest.mark.parametrize(("label", "text", "codec"), WIDER)
+def test_a_charset_is_the_wider_one_that_servers_mean_by_its_name(label: str, text: str, codec: str) -> None:
+    """WHATWG Encoding, 4.2: the labels of gb18030, Big5, EUC-KR, Shift_JIS and windows-874."""
+    content = f'{{"n": "{text}"}}'.encode(codec)
+    assert read(content, f"application/json; charset={label}") == {"n": text}
+    assert read(content, "application/json", charset=label) == {"n": text}
 
 
 @table("content, content_type, charset", CHARSETS)
@@ -581,6 +637,8 @@ LIES: list[tuple[str, bytes, str, str, list[str]]] = [
     ("says hex", b"7b7d", "application/json; charset=hex", "", ["hex", "no charset that is known"]),
     ("says punycode", b"{}-", "application/json; charset=punycode", "", ["punycode", "no charset that is known"]),
     ("says what is none", b"{}", "application/json; charset=../../etc/passwd", "", [".. text"]),
+    ("says what is unknown, is UTF-8", "n\nü".encode(), "text/csv; charset=x-y", "", ["x-y", "write charset: utf-8"]),
+    ("says GB2312, is UTF-8", '{"n": "北京"}'.encode(), "text/csv; charset=gb2312", "", ["write charset: utf-8"]),
     ("half a character in UTF-7", b'{"n": "+2AA-"}', "application/json; charset=utf-7", "", ["utf-7"]),
 ]
 

@@ -8,7 +8,7 @@ import zlib
 
 from ..report.mask import cut, printable
 
-_SHOWN = 80  # characters of a body in a message
+_SHOWN = 80  # characters of a body, or of what stands before one, in a message
 _LOOKED_AT = 65_536  # bytes of a body, at most: its beginning tells what it is
 _MAX_TYPE = 60
 
@@ -32,9 +32,13 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 )  # fmt: skip
 _ZLIB_LEVELS = (0x01, 0x5E, 0x9C, 0xDA)
 _PREFIX = re.compile(
-    r"\)\]\}'?,?|while\s*\(\s*(?:1|true)\s*\)\s*;|for\s*\(\s*;\s*;\s*\)\s*;|\{\}\s*&&|throw\s+1\s*;|/\*-?"
+    r"\)\]\}'?,?|while\s*\(\s*(?:1|true)\s*\)\s*;|for\s*\(\s*;\s*;\s*\)\s*;|\{\}\s*&&|throw\s+1\s*;"
+    r"|/\*(?:-secure-)?\s*(?=[\[{])|/\*[^*]{0,50}\*/"
 )
-_CALL = re.compile(r"(?:/\*\*/\s*)?[A-Za-z_$][\w$.\[\]\"']*\s*\(\s*(?=[\[{\"])")
+_CALL = re.compile(
+    r"(?:/\*\*/\s*)?(?:typeof\s+[\w$.]+\s*===?\s*'function'\s*&&\s*)?"
+    r"[A-Za-z_$][\w$.\[\]\"']*\s*\(\s*(?=[\[{\"])"
+)
 _ASSIGNMENT = re.compile(r"(?:var|let|const|window\.)?\s*[A-Za-z_$][\w$.]*\s*=\s*(?=[\[{])")
 _EVENT_STREAM = re.compile(r"(?:(?:event|id|retry):.*\n|:.*\n)*data:")
 _HTML = re.compile(r"<!doctype html|<(?:html|head|body|meta|script|div|p|h[1-6]|pre|center)(?=[\s>/])", re.IGNORECASE)
@@ -119,8 +123,16 @@ def advice(content: bytes | bytearray, content_type: str) -> str:
     if not key and kind.startswith("JSON behind a prefix"):
         prefix = _prefix((_text(head) or "").lstrip(_WHITE))
         quote = '"' if "'" in prefix else "'"
-        key = f"strip_prefix: {quote}{cut(printable(prefix), 40)}{quote}"
+        key = f"strip_prefix: {quote}{cut(printable(prefix), _SHOWN)}{quote}"
     return f"; write {key}" if key else ""
+
+
+def charset_advice(content: bytes | bytearray, content_type: str) -> str:
+    """The same for a body that is not in the charset that it should be in."""
+    if _text(bytes(content[:_LOOKED_AT])) is not None:
+        return "; write charset: utf-8"
+    key = advice(content, content_type)
+    return key if "charset:" in key else ""
 
 
 def _deflated(head: bytes) -> str:
@@ -151,7 +163,7 @@ def _not_utf8(head: bytes) -> str:
     if half and max(zeros) > half * 0.6 and min(zeros) < half * 0.2:
         return "this is UTF-16 text, which its Content-Type does not name"
     control = sum((byte < 0x20 and byte not in b"\t\r\n") or byte == 0x7F for byte in head)
-    if control > len(head) / 50:
+    if control > len(head) / 50 or b"\x00" in head:
         return "this is binary data"
     return "this is text in another charset, perhaps ISO-8859-1 or windows-1252, which its Content-Type does not name"
 
@@ -197,7 +209,7 @@ def _json_behind(text: str) -> str:
 
 
 def _prefix(text: str) -> str:
-    found = _PREFIX.match(text) or _CALL.match(text) or _ASSIGNMENT.match(text)
+    found = _CALL.match(text) or _PREFIX.match(text) or _ASSIGNMENT.match(text)
     return found[0].strip() if found else ""
 
 

@@ -19,6 +19,8 @@ _MARKS = (  # the longer ones first
 )
 _ZEROS = {"x0x0": "utf-16-le", "0x0x": "utf-16-be", "x000": "utf-32-le", "000x": "utf-32-be"}
 """Which of the first four bytes are zero, when characters of ASCII begin a text."""
+_WIDER = {"shift_jis": "cp932", "gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949", "big5": "big5hkscs"}
+"""What servers mean by the name of a charset when it is not that, as browsers read it (WHATWG Encoding, 4.2)."""
 _CONTROLS = re.compile(rb"[\x80-\x9f]")
 _XML_DECLARATION = re.compile(rb"<\?xml[^>]{0,100}?\sencoding\s*=\s*[\"']([A-Za-z0-9._:-]+)[\"']")
 
@@ -28,10 +30,11 @@ class NotText(ValueError):
 
 
 def in_utf8(content: bytes | bytearray, content_type: str, body_format: BodyFormat) -> bytes:
-    """The body in UTF-8, without byte order mark. Raises NotText."""
+    """The body in UTF-8, without byte order mark, and without the zeros that devices send at its end. Raises
+    NotText."""
     charset, said_by = _charset(content, content_type, body_format)
     try:
-        codec = codec_of(charset)
+        codec = _in_order(codec_of(charset), content)
     except ValueError:
         raise NotText(f"the body is {charset:.40} text, as {said_by}, which is no charset that is known") from None
     try:
@@ -43,7 +46,7 @@ def in_utf8(content: bytes | bytearray, content_type: str, body_format: BodyForm
     except UnicodeError:  # a codec that says no more
         raise NotText(f"the body is not {charset:.40} text, as {said_by}") from None
     try:
-        return text.removeprefix("\ufeff").encode()
+        return text.removeprefix("\ufeff").rstrip("\x00").encode()
     except UnicodeEncodeError:  # UTF-7 may hold halves of characters
         raise NotText(f"the body is not {charset:.40} text, as {said_by}: it has half a character") from None
 
@@ -54,7 +57,32 @@ def _decoded(content: bytes | bytearray, codec: str) -> str:
     if codec == "iso8859-1" and _CONTROLS.search(content):
         with suppress(UnicodeDecodeError):
             return content.decode("windows-1252")
-    return content.decode(codec)
+    try:
+        return content.decode(codec)
+    except UnicodeDecodeError:
+        if codec in _WIDER and not _is_utf8(content):
+            return content.decode(_WIDER[codec])
+        raise
+
+
+def _is_utf8(content: bytes | bytearray) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _in_order(codec: str, content: bytes | bytearray) -> str:
+    """The codec; of UTF-16 and UTF-32 without a mark, that of the order in which the bytes stand."""
+    if codec not in ("utf-16", "utf-32") or any(content.startswith(mark) for mark, _ in _MARKS):
+        return codec
+    found = _by_zeros(content)
+    return found if found.startswith(codec) else codec
+
+
+def _by_zeros(content: bytes | bytearray) -> str:
+    return _ZEROS.get("".join("x" if byte else "0" for byte in content[:4]), "utf-8")
 
 
 def _charset(content: bytes | bytearray, content_type: str, body_format: BodyFormat) -> tuple[str, str]:
@@ -73,4 +101,4 @@ def _charset(content: bytes | bytearray, content_type: str, body_format: BodyFor
             if said.lower().startswith(("utf-16", "utf-32", "ucs"))
             else (said, "its XML declaration says")
         )
-    return _ZEROS.get("".join("x" if byte else "0" for byte in content[:4]), "utf-8"), ""
+    return _by_zeros(content), ""

@@ -11,13 +11,14 @@ import msgspec
 
 from ..config.schema import BodyFormat
 from ..config.shown_json import shown
-from ..http.body_kind import advice, beginning, described, is_markup, json_behind
+from ..http.body_kind import advice, beginning, charset_advice, described, is_markup, json_behind
 from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
 from .charset import NotText, in_utf8
 from .decode import ExactFloat, NotJson, format_of, mistake, parse
 
 _JSON_START = re.compile(rb"\s*[\[{]")
+_GERRIT = ")]}'"  # Angular writes a comma behind it
 _RECORD_SEPARATOR = b"\x1e"  # of JSON text sequences (RFC 7464)
 _INEXACT_LINES, _EXACT_LINES = msgspec.json.Decoder(), msgspec.json.Decoder(float_hook=ExactFloat)
 
@@ -29,7 +30,8 @@ def read(
     try:
         text = in_utf8(content, content_type, body_format)
     except NotText as error:
-        raise _Text(bytes(content), content_type, body_format).wrong(str(error)) from None
+        advised = charset_advice(content, content_type)
+        raise NotJson(f"{error}; {described(content, content_type)}{advised}") from None
     body = _Text(text, content_type, body_format, skipped, exact)
     if body_format.strip_prefix:
         body.strip_prefix()
@@ -59,8 +61,9 @@ class _Text:
 
     def wrong(self, detail: str) -> NotJson:
         """The error that says what is wrong, what the body is, and which other key reads it."""
-        key = advice(self.content, self.content_type)
-        advised = "" if key.endswith(f"format: {self.format}") else key
+        key, prefix = advice(self.content, self.content_type), self.body_format.strip_prefix.strip()
+        has_it = key.endswith((f"format: {self.format}", f"strip_prefix: '{prefix}'", f'strip_prefix: "{prefix}"'))
+        advised = "" if has_it else key
         return NotJson(f"{detail}; {described(self.content, self.content_type)}{advised}")
 
     @property
@@ -75,6 +78,10 @@ class _Text:
                 return
             raise self.wrong(f"the body does not begin with strip_prefix {prefix!r:.60}")
         content = content[len(prefix.encode()) :]
+        if prefix == _GERRIT:
+            content = content.removeprefix(b",")
+        if prefix.startswith("/*") and "*/" not in prefix:
+            content = content.rstrip().removesuffix(b"*/")
         if prefix.endswith(("(", "=")):
             content = content.rstrip().removesuffix(b";").rstrip()
         if prefix.endswith("("):
