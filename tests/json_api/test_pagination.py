@@ -200,6 +200,42 @@ def test_an_error_behind_the_last_page_is_a_page_without_records(rig: Rig) -> No
     assert len(rig.api.requests) == 3
 
 
+def test_an_answer_without_content_is_a_page_without_records(rig: Rig) -> None:
+    """204, as some APIs answer behind the last page (RFC 9110, 15.3.5)."""
+    pages = iter([Answer.json(page(1)), Answer.json(page(2)), Answer(204)])
+    rig.api.serve("/doc", lambda _: next(pages))
+    report = rig.push(rig.job(ITEMS, keys=NUMBER))
+    assert (error(report), report["warnings"]) == ("", [])
+    assert [point[1] for points in rig.receiver.series("item_id").values() for point in points] == [1, 2]
+
+
+def test_an_answer_without_content_is_null(rig: Rig) -> None:
+    rig.api.serve("/doc", Answer(204))
+    assert error(rig.push(rig.job(ITEMS.replace("items[]", "items || `[]`")))) == ""
+    assert "records items[] is missing" in error(rig.push(rig.job(ITEMS)))
+
+
+@pytest.mark.parametrize("style", [LINK, HEADER_LINK])
+def test_a_relative_link_is_one_of_the_address_that_a_redirect_led_to(rig: Rig, style: str) -> None:
+    """RFC 3986, 5.1.3."""
+    first = Answer.json(page(1, next="?p=2"), headers={"Link": "<?p=2>; rel=next"})
+    rig.api.serve("/v2/doc", lambda request: Answer.json(page(2)) if request.query else first)
+    rig.api.serve("/doc", Answer(302, {"Location": "/v2/doc"}))
+    assert error(rig.push(rig.job(ITEMS, keys=style))) == ""
+    assert [point[1] for points in rig.receiver.series("item_id").values() for point in points] == [1, 2]
+
+
+def test_a_redirect_to_another_origin_leaves_relative_links_at_the_own_one(rig: Rig) -> None:
+    """As from http to https: the next link goes the same way."""
+    with Api() as other:
+        other.serve("/doc", lambda request: Answer.json(page(2) if request.query else page(1, next="?p=2")))
+        rig.api.serve(
+            "/doc", lambda request: Answer(302, {"Location": f"{other.url}/doc{'?p=2' if request.query else ''}"})
+        )
+        assert error(rig.push(rig.job(ITEMS, keys=LINK))) == ""
+        assert [request.query for request in rig.api.requests] == ["", "p=2"]
+
+
 def test_an_expression_completes_a_link(rig: Rig) -> None:
     """As one that a server behind a proxy writes, or one relative to another address."""
     base = rig.api.url
@@ -214,6 +250,7 @@ LINKS = [  # RFC 8288, 3 and its appendix B, and GitHub's and Okta's answers
     ("alone", ['</doc?p=2>; rel="next"'], 2),
     ("relative to the page", ['<?p=2>; rel="next"'], 2),
     ("without quotes", ["<?p=2>; rel=next"], 2),
+    ("in single quotes, as some write it", ["<?p=2>; rel='next'"], 2),
     ("in other case", ["<?p=2>; REL=NEXT"], 2),
     ("among several", ['<?p=1>; rel="prev", <?p=2>; rel="next", <?p=9>; rel="last"'], 2),
     ("in the second line", ['<?p=1>; rel="self"', '<?p=2>; rel="next"'], 2),
@@ -249,6 +286,7 @@ def test_the_link_whose_relation_is_next_leads_to_the_next_page(rig: Rig, lines:
 
 BAD_LINKS = [
     ("to another origin", ['<http://127.0.0.2/doc?token=canary>; rel="next"'], 1, "not followed"),
+    ("with what to do", ['<http://127.0.0.2/doc?token=canary>; rel="next"'], 1, "write that address as url"),
     ("to another scheme", ['<https://127.0.0.1/doc>; rel="next"'], 1, "not followed"),
     ("to itself", ['</doc>; rel="next"'], 1, "page that was read before"),
     ("empty", ['<>; rel="next"'], 1, "page that was read before"),

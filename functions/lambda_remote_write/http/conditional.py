@@ -22,7 +22,8 @@ _OWN = frozenset(("if-none-match", "if-modified-since", "if-match", "if-unmodifi
 @dataclass(frozen=True, slots=True)
 class Body:
     """An answer read whole, uncompressed. `sent_with` stands for the request's URL and headers, 0 for an answer
-    that is not remembered; one that `is_not_modified` has the body that was remembered."""
+    that is not remembered; one that `is_not_modified` has the body that was remembered. `moved_to` is the address that
+    a redirect led to, "" without one."""
 
     content: bytearray = field(repr=False)
     content_type: str
@@ -30,6 +31,7 @@ class Body:
     headers: Headers = field(default_factory=Headers, repr=False)
     sent_with: int = 0
     is_not_modified: bool = False
+    moved_to: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)

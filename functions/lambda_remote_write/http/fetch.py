@@ -89,6 +89,7 @@ class Opened:
     headers: Headers = field(default_factory=Headers, repr=False)
     sent_with: int = 0  # stands for the URL and headers of its request; 0 after a redirect
     not_modified: Body | None = field(default=None, repr=False)  # the stored answer, which has not changed
+    moved_to: str = field(default="", repr=False)  # the address of a redirect
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ class _Sent:
     at: float
     sent_with: int = 0
     stored: StoredAnswer | None = None
+    hops: int = 0  # redirects before it
 
 
 class Fetcher:
@@ -128,7 +130,9 @@ class Fetcher:
                 content += piece
             if request.accept_encoding == content_coding.ALL and content[:1] in content_coding.MAGIC_BYTES:
                 content = self._unpacked_by_magic(content, opened, request.max_bytes)
-            found = Body(content, opened.content_type, opened.status, opened.headers, opened.sent_with)
+            found = Body(
+                content, opened.content_type, opened.status, opened.headers, opened.sent_with, moved_to=opened.moved_to
+            )
             return opened.not_modified or found
 
     def _unpacked_by_magic(self, content: bytearray, opened: Opened, max_bytes: int) -> bytearray:
@@ -158,7 +162,8 @@ class Fetcher:
                 pieces = _bounded(_unpacked(answer, request), request.max_bytes)
                 content_type = answer.headers.get("Content-Type", "")
                 pieces = in_time(pieces, deadline, url)
-                yield Opened(content_type, pieces, answer.status, answer.headers, sent.sent_with)
+                moved_to = url if sent.hops else ""
+                yield Opened(content_type, pieces, answer.status, answer.headers, sent.sent_with, moved_to=moved_to)
         except (TransportError, SecretError, AuthenticationError, FetchError, content_coding.CodingError) as error:
             kind = type(error) if isinstance(error, FetchError) else FetchError
             raise kind(self.masked(str(error))) from None
@@ -262,7 +267,7 @@ class Fetcher:
             answer = self._transport.send(sent, options, deadline - time.monotonic(), is_source=True)
             location = answer.headers.get("Location")
             if answer.status not in REDIRECTS or not client.follow_redirects or not location:
-                return _Sent(answer, url, asked_at, sent_with, stored)
+                return _Sent(answer, url, asked_at, sent_with, stored, hop)
             with answer:
                 url, method, body = redirected(url, location, method, body, answer.status)
         raise FetchError(f"{shown_url(request.url)} redirected more than {_MAX_REDIRECTS} times")

@@ -36,7 +36,7 @@ def _links(header: str) -> Iterator[tuple[str, dict[str, str]]]:
         at, parameters = found.end(), dict[str, str]()
         while parameter := _PARAMETER.match(header, at):
             name, quoted, plain = parameter.groups()
-            value = _ESCAPED.sub(r"\1", quoted) if quoted is not None else plain or ""
+            value = _ESCAPED.sub(r"\1", quoted) if quoted is not None else (plain or "").strip("'")
             parameters.setdefault(name.lower(), value)
             at = parameter.end()
         if not (comma := _COMMA.match(header, at)):

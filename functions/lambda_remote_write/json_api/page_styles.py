@@ -98,7 +98,8 @@ class PageStyle(ABC):
             raise FetchError("the next link is no address") from None
         if not is_same_origin:
             home = shown_url(self._request.url)
-            raise FetchError(f"the next link leaves {home} for {shown_url(target)}: not followed")
+            advice = "if that is the API too, write that address as url"
+            raise FetchError(f"the next link leaves {home} for {shown_url(target)}: not followed; {advice}")
         return target
 
 

@@ -24,9 +24,11 @@ def warnings(request: ApiRequest, documents: Sequence[Document], *, has_followed
         return []
     style = style_of(request, pagination)
     try:
-        found = [*_overlaps(style, documents), *_not_found(style, documents, has_followed)]
-        is_whole = len(documents) < pagination.max_pages
-        return [*found, *_fewer_than_total(style, documents)] if isinstance(style, Offset) and is_whole else found
+        overlaps = list(_overlaps(style, documents))
+        found = [*overlaps, *_not_found(style, documents, has_followed)]
+        if isinstance(style, Offset) and len(documents) < pagination.max_pages:
+            found += _not_the_total(style, documents, may_be_more=bool(overlaps))
+        return found
     except (BudgetExceeded, FetchError):  # a warning is worth no more
         return []
 
@@ -65,12 +67,14 @@ def _overlaps(style: PageStyle, documents: Sequence[Document]) -> Iterator[str]:
     yield f"pages {number} and {number + 1} have {records} in common{more}, such as {example}: {style.overlap}"
 
 
-def _fewer_than_total(style: Offset, documents: Sequence[Document]) -> Iterator[str]:
-    """Records that no page had although the last one tells of them."""
+def _not_the_total(style: Offset, documents: Sequence[Document], *, may_be_more: bool) -> Iterator[str]:
+    """Records that no page had although the last one tells of them, or that it does not tell of."""
     total, count = style.total(documents[-1]), sum(len(style.records(document)) for document in documents)
-    if total is not None and count < total:
-        detail = "is pagination.step the API's page size, or does the list change while it is read?"
-        yield f"the pages have {count} records together, and pagination.total finds {total}: {detail}"
+    if total is None or count == total or (may_be_more and count > total):
+        return
+    key = "step the API's page size" if count < total else "total the number of all records"
+    detail = f"is pagination.{key}, or does the list change while it is read?"
+    yield f"the pages have {count} records together, and pagination.total finds {total}: {detail}"
 
 
 def _as_text(record: Any) -> bytes:

@@ -21,6 +21,7 @@ from ..config.schema import (
 from ..config.secrets import Secret, SecretText
 from ..config.yaml_reader import shown_url
 from ..http import content_coding
+from ..http.address import origin
 from ..http.conditional import Body, StoredAnswer, has_own_conditions
 from ..http.fetch import Fetcher, FetchError, SourceRequest, is_2xx
 from ..http.response import Headers
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from .page_styles import PageStyle
 
 _CURSOR = "{cursor}"
+_NO_CONTENT = 204
 _ACCEPT = {
     **dict.fromkeys(("", "json"), "application/json"),
     "ndjson": "application/x-ndjson, application/json;q=0.9, */*;q=0.5",
@@ -126,7 +128,7 @@ class ApiRequest:
 @dataclass(slots=True)
 class JsonPage:
     """One page: its body and its size in bytes, how it is read, the status and headers of its answer, the document
-    decoded from it (None while it is not decoded yet), and what of that cannot be read."""
+    decoded from it (None while it is not decoded yet), what of that cannot be read, and where a redirect led."""
 
     content: bytes | bytearray = field(repr=False)
     content_type: str
@@ -136,16 +138,22 @@ class JsonPage:
     headers: Headers = field(default_factory=Headers, repr=False)
     document: Any = field(default=None, repr=False)
     skipped: ReasonCounts = field(default_factory=ReasonCounts)
+    moved_to: str = field(default="", repr=False)
 
     @staticmethod
     def of(body: Body, body_format: BodyFormat) -> JsonPage:
         """A page that is not decoded yet."""
         size = 0 if body.is_not_modified else len(body.content)  # as it was sent
-        return JsonPage(body.content, body.content_type, size, body_format, body.status, body.headers)
+        moved_to = body.moved_to
+        return JsonPage(
+            body.content, body.content_type, size, body_format, body.status, body.headers, moved_to=moved_to
+        )
 
     def decoded(self, *, exact: bool) -> Any:
-        """The document. Raises NotJson."""
+        """The document; None for an answer that says that it has none (RFC 9110, 15.3.5). Raises NotJson."""
         self.skipped = ReasonCounts()  # a page may be decoded twice
+        if self.status == _NO_CONTENT:
+            return None
         return decode_body(self.content, self.content_type, self.body_format, self.skipped, exact=exact)
 
     def answer(self, document: Any, evaluation: Evaluation) -> Document:
@@ -209,7 +217,7 @@ class PageWalk:
                 raise FetchError(f"page {len(self.pages)} names a page that was read before: {what}")
             seen.add(request)
             yield request
-            last = self._last(url)
+            last = self._last(self._base(url))
             self.end = style.end(last)
             self.is_cut = not self.end and len(self.pages) >= pagination.max_pages
             if self.end or self.is_cut:
@@ -223,6 +231,11 @@ class PageWalk:
             detail = f"page {len(self.pages) + 1} is the same as the one before"
             raise FetchError(f"{detail}: {self._style.same_page}")
         self.pages.append(page)
+
+    def _base(self, url: str) -> str:
+        """The address of the last page, for relative links: within the job's own origin it is that of a redirect."""
+        moved_to = self.pages[-1].moved_to
+        return moved_to if moved_to and origin(moved_to) == origin(self._request.url) else url
 
     def _last(self, url: str) -> WalkedPage:
         """The last page, for expressions."""
