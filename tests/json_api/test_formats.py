@@ -316,6 +316,31 @@ def test_a_table_has_a_bounded_number_of_cells() -> None:
         read(f"{most}1\n", "text/csv")
 
 
+BAD_LINES = [
+    ("lines, and a good one", "application/x-ndjson", "[1]\n" + "x\n" * 20_000, "line 2 is not JSON", "not_json"),
+    ("rows, and a good one", "text/csv", "a\nb\n" + "1,2\n" * 20_000, "row at line 3 has 2 cells", "row_length"),
+    ("lines", "application/x-ndjson", "x\n" * 20_000, "line 1 is not JSON", ""),
+    ("rows", "text/csv", "a\n" + "1,2\n" * 20_000, "row at line 2 has 2 cells", ""),
+]
+
+
+@table("content_type, content, detail, reason", BAD_LINES)
+def test_thousands_of_bad_lines_take_no_more_memory_than_one(
+    content_type: str, content: str, detail: str, reason: str
+) -> None:
+    skipped_lines, said = ReasonCounts(), ""
+    tracemalloc.start()
+    try:
+        decode_body(content.encode(), content_type, BodyFormat(), skipped_lines)
+    except NotJson as error:
+        said = str(error)
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert detail in (skipped_lines.first_examples.get(reason, "") or said)
+    assert (dict(skipped_lines.counts), peak < 20 * len(content)) == ({reason: 20_000} if reason else {}, True)
+
+
 def test_a_row_that_is_too_long_is_counted_and_leaves_the_others(rig: Rig) -> None:
     served(rig, "n,v\na,1\nb,2,x\nc,3,\nd,4\n", "text/csv")
     report = rig.push(rig.job(METRIC))

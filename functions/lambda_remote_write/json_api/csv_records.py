@@ -23,18 +23,19 @@ class BadCsv(ValueError):
     """A text that is no CSV; the message names the line."""
 
 
-def records(text: str, options: CsvOptions, content_type: str) -> tuple[list[Record], list[str]]:
-    """The records, and why others are left out. Raises BadCsv.
+def records(text: str, options: CsvOptions, content_type: str) -> tuple[list[Record], int, str]:
+    """The records, how many others are left out, and why the first of these is. Raises BadCsv.
 
     A short row has nulls at its end. A longer one is left out, unless what is too much is empty.
     """
     rows = _Rows(text, options, content_type)
     names = list(options.header) or _header(next((row for row in rows if any(row) or len(row) > 1), []))
     used = [index for index, name in enumerate(names) if name]
-    found, too_long = list[Record](), list[str]()
+    found, too_long, first = list[Record](), 0, ""
     for row in filter(any, rows):
         if len(row) > len(names) and any(row[len(names) :]):
-            too_long.append(f"row at line {rows.line} has {len(row)} cells, and the header has {len(names)}")
+            first = first or f"row at line {rows.line} has {len(row)} cells, and the header has {len(names)}"
+            too_long += 1
             continue
         if (len(found) + 1) * len(used) > MAX_CELLS:
             raise BadCsv(f"it has more than {MAX_CELLS:,} cells; ask for less at once")
@@ -42,7 +43,7 @@ def records(text: str, options: CsvOptions, content_type: str) -> tuple[list[Rec
         found.append({names[index]: row[index].rstrip(" \t") or None for index in used})
     if len(names) == 1 and not options.header and not found and not too_long:
         raise BadCsv("it is one line without a delimiter")
-    return found, too_long
+    return found, too_long, first
 
 
 def _header(row: Sequence[str]) -> list[str]:

@@ -126,27 +126,29 @@ class _Text:
             if self.body_format.format:
                 raise self.wrong("the body is not NDJSON, but one JSON document: write format: json")
             return self.json()
-        found, bad = self._line_by_line()
+        found, bad, first = self._line_by_line()
         if bad and not found:
-            raise self.wrong(f"the body is not NDJSON: {bad[0]}")
-        for detail in bad:
-            self.skipped.add(DropReason.NOT_JSON, detail)
+            raise self.wrong(f"the body is not NDJSON: {first}")
+        if bad:
+            self.skipped.add(DropReason.NOT_JSON, first, bad)
         return found
 
-    def _line_by_line(self) -> tuple[list[Any], list[str]]:
-        """The documents, and why others are none."""
+    def _line_by_line(self) -> tuple[list[Any], int, str]:
+        """The documents, how many others are none, and why the first of these is none."""
         is_sequence = self.content.lstrip().startswith(_RECORD_SEPARATOR)
         lines = self.content.split(_RECORD_SEPARATOR if is_sequence else b"\n")
-        found, bad = [], []
+        found, bad, first = [], 0, ""
         for number, line in enumerate(lines, 0 if is_sequence else 1):
             if not line.strip():
                 continue
             try:
                 found.append(parse(line, exact=self.exact))
             except (ValueError, RecursionError) as error:
-                why = mistake(error, line).removeprefix("the body is ").replace(", line 1 column", ", column")
-                bad.append(f"{'text' if is_sequence else 'line'} {number} is {why}; it begins {beginning(line)}")
-        return found, bad
+                if not bad:
+                    why = mistake(error, line).removeprefix("the body is ").replace(", line 1 column", ", column")
+                    first = f"{'text' if is_sequence else 'line'} {number} is {why}; it begins {beginning(line)}"
+                bad += 1
+        return found, bad, first
 
     def rows(self) -> list[dict[str, str | None]]:
         """The records of CSV; a row with too many cells is skipped."""
@@ -156,13 +158,13 @@ class _Text:
         if is_markup(self.content):
             raise self.wrong("the body is not CSV")
         try:
-            found, too_long = records(self.content.decode(), self.body_format.csv, self.content_type)
+            found, too_long, first = records(self.content.decode(), self.body_format.csv, self.content_type)
         except BadCsv as error:
             raise self.wrong(f"the body is not CSV: {error}") from None
         if too_long and not found:
-            raise self.wrong(f"every row of the CSV has too many cells: {too_long[0]}")
-        for detail in too_long:
-            self.skipped.add(DropReason.ROW_LENGTH, detail)
+            raise self.wrong(f"every row of the CSV has too many cells: {first}")
+        if too_long:
+            self.skipped.add(DropReason.ROW_LENGTH, first, too_long)
         return found
 
     def elements(self) -> dict[str, Any]:
