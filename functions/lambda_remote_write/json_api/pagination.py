@@ -139,6 +139,7 @@ class JsonPage:
     document: Any = field(default=None, repr=False)
     skipped: ReasonCounts = field(default_factory=ReasonCounts)
     moved_to: str = field(default="", repr=False)
+    is_behind_last: bool = False  # it has no document: its status says that there is no content
 
     @staticmethod
     def of(body: Body, body_format: BodyFormat) -> JsonPage:
@@ -150,9 +151,9 @@ class JsonPage:
         )
 
     def decoded(self, *, exact: bool) -> Any:
-        """The document; None for an answer that says that it has none (RFC 9110, 15.3.5). Raises NotJson."""
+        """The document. Raises NotJson."""
         self.skipped = ReasonCounts()  # a page may be decoded twice
-        if self.status == _NO_CONTENT:
+        if self.is_behind_last:
             return None
         return decode_body(self.content, self.content_type, self.body_format, self.skipped, exact=exact)
 
@@ -271,7 +272,10 @@ def fetch_pages(
         found = _fetched(request, page, fetcher, deadline)
         left_bytes -= len(found.content)
         bodies = [found] if not walk.pages else []
-        walk.add(read(found))
+        if walk.pages and found.status == _NO_CONTENT:
+            walk.add(replace(JsonPage.of(found, request.body_format), is_behind_last=True))
+        else:
+            walk.add(read(found))
     is_not_modified = any(found.is_not_modified for found in bodies)
     if bodies and not is_not_modified:
         stored = _stored(request, bodies[0], stored, fetcher) if not walk.is_cut else None
