@@ -15,7 +15,7 @@ from lambda_remote_write.config.schema import BodyFormat, JsonJob
 from lambda_remote_write.config.yaml_reader import ConfigError
 from lambda_remote_write.dependencies import Dependencies
 from lambda_remote_write.http import content_coding
-from lambda_remote_write.http.body_kind import advice, kind_of_body
+from lambda_remote_write.http.body_kind import key_for, kind_of_body
 from lambda_remote_write.http.conditional import Body
 from lambda_remote_write.http.fetch import BodyTooLarge, FetchError
 from lambda_remote_write.http.response import Headers
@@ -184,10 +184,8 @@ def _body_format(keys: Mapping[str, str]) -> BodyFormat:
 
 
 def _advised(content: bytes, content_type: str, keys: Mapping[str, str]) -> dict[str, str]:
-    found = advice(content, content_type).removeprefix("; write ")
-    name, _, value = found.partition(": ")
-    value = value.partition(",")[0].strip("'\"")
-    return {name: value} if name in ("format", "strip_prefix", "charset") and name not in keys else {}
+    name, value = key_for(content, content_type)
+    return {name: value} if name and name not in keys else {}
 
 
 def _implied(content: bytes, content_type: str) -> str:

@@ -52,17 +52,18 @@ _METRICS = re.compile(
 SEPARATORS = ",;\t|"
 """What may stand between the cells of a table, the likeliest first."""
 _WHITE = "\ufeff \t\r\n"
+_GUESS = "windows-1252"
 _KEYS = (
-    ("NDJSON", "format: ndjson"),
-    ("JSON text sequences", "format: ndjson"),
-    ("CSV", "format: csv"),
-    ("XML", "format: xml"),
-    ("plain text", "format: text"),
-    ("UTF-16", "charset: utf-16"),
-    ("UTF-32", "charset: utf-32"),
-    ("text in another charset", "charset: windows-1252, or what it is written in"),
+    ("NDJSON", "format", "ndjson"),
+    ("JSON text sequences", "format", "ndjson"),
+    ("CSV", "format", "csv"),
+    ("XML", "format", "xml"),
+    ("plain text", "format", "text"),
+    ("UTF-16", "charset", "utf-16"),
+    ("UTF-32", "charset", "utf-32"),
+    ("text in another charset", "charset", _GUESS),
 )
-"""By the beginning of a kind, the key of a job that reads it."""
+"""By the beginning of a kind, the key of a job that reads it, and its value."""
 
 
 def described(content: bytes | bytearray, content_type: str) -> str:
@@ -115,16 +116,22 @@ def json_behind(content: bytes | bytearray) -> str:
     return _json_behind((_text(bytes(content[:_LOOKED_AT])) or "").lstrip(_WHITE))
 
 
-def advice(content: bytes | bytearray, content_type: str) -> str:
-    """Which key of a job reads such a body: the end of a sentence, "" when none does."""
+def key_for(content: bytes | bytearray, content_type: str) -> tuple[str, str]:
+    """Which key of a job reads such a body, and its value; two empty texts when none does."""
     head = bytes(content[:_LOOKED_AT])
     kind = kind_of_body(head, content_type).removeprefix("this is ")
-    key = next((key for start, key in _KEYS if kind.startswith(start)), "")
-    if not key and kind.startswith("JSON behind a prefix"):
-        prefix = _prefix((_text(head) or "").lstrip(_WHITE))
-        quote = '"' if "'" in prefix else "'"
-        key = f"strip_prefix: {quote}{cut(printable(prefix), _SHOWN)}{quote}"
-    return f"; write {key}" if key else ""
+    if kind.startswith("JSON behind a prefix"):
+        return "strip_prefix", cut(printable(_prefix((_text(head) or "").lstrip(_WHITE))), _SHOWN)
+    return next(((name, value) for start, name, value in _KEYS if kind.startswith(start)), ("", ""))
+
+
+def advice(content: bytes | bytearray, content_type: str) -> str:
+    """The same in words: the end of a sentence."""
+    name, value = key_for(content, content_type)
+    if name == "strip_prefix":
+        value = f'"{value}"' if "'" in value else f"'{value}'"
+    other = ", or what it is written in" if value == _GUESS else ""
+    return f"; write {name}: {value}{other}" if name else ""
 
 
 def charset_advice(content: bytes | bytearray, content_type: str) -> str:
@@ -148,6 +155,7 @@ def _deflated(head: bytes) -> str:
 
 def _text(head: bytes) -> str | None:
     """The text; None when it is no UTF-8. A character may be cut in two at the end."""
+    head = head.rstrip(b"\x00")  # as devices send them
     try:
         text = head.decode()
     except UnicodeDecodeError as error:

@@ -12,6 +12,7 @@ from xml.parsers import expat
 
 MAX_DEPTH = 200
 """Of elements in elements. SOAP and libvirt have about ten."""
+_NO_ENTITY = "; only those of XML itself (&amp;, &lt;, …) are read; ask the API for JSON, or for text without others"
 _QUOTED = rb"""\s*(?:"[^"]*"|'[^']*')"""
 _DOCTYPE = re.compile(
     rb"(?>(?:<\?.*?\?>|<!--.*?-->|\s+)*)(?P<doctype><!DOCTYPE\s+[^\s<>\[\"']+"
@@ -38,7 +39,8 @@ def document(content: bytes | bytearray) -> Element:
         parser.Parse(_without_doctype(bytes(content.lstrip())), True)
     except expat.ExpatError as error:
         reason = expat.ErrorString(error.code)
-        raise BadXml(f"{reason}, line {error.lineno} column {error.offset + 1}") from None
+        hint = _NO_ENTITY if error.code == expat.errors.codes[expat.errors.XML_ERROR_UNDEFINED_ENTITY] else ""
+        raise BadXml(f"{reason}, line {error.lineno} column {error.offset + 1}{hint}") from None
     return builder.root
 
 

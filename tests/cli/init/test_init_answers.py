@@ -47,10 +47,14 @@ def test_a_page_of_metrics_becomes_a_scrape_job(tmp_path: Path, capsys: pytest.C
         ("a.txt", b"load average 1.5\nusers 3\n", "format: text", ((), 1.5)),
         ("a.txt", b"42\n", "", ((), 42.0)),
         ("a.js", b'callback({"v": 5});', "strip_prefix: callback(", ((), 5.0)),
+        ("a.js", b")]}'\n{\"v\": 5}", "strip_prefix: )]}'", ((), 5.0)),
+        ("a.js", b")]}',\n{\"v\": 5}", "strip_prefix: )]}',", ((), 5.0)),
+        ("a.csv", b"v\n5\n\0", "format: csv", ((), 5.0)),
         ("a.json.gz", gzip.compress(b'{"v": 6}'), "", ((), 6.0)),
         ("a.json", '{"v": 7, "n": "Zürich"}'.encode("latin1"), "charset: windows-1252", ((("n", "Zürich"),), 7.0)),
     ],
-    ids=["ndjson", "ndjson named json", "csv", "xml", "text", "a number", "jsonp", "gzip", "charset"],
+    ids=["ndjson", "ndjson named json", "csv", "xml", "text", "a number", "jsonp", "gerrit", "angular", "zeros", "gzip",
+         "charset"],
 )  # fmt: skip
 def test_a_file_is_read_by_the_formats_of_a_job(
     name: str, content: bytes, key: str, series: Any, tmp_path: Path
