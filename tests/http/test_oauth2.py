@@ -107,10 +107,22 @@ def test_a_wrong_password_is_tried_once_a_run_however_many_jobs_ask(rig: Rig) ->
         assert len(issuer.asked) == runs
 
 
-def test_a_password_that_is_refused_three_times_is_tried_every_ten_minutes() -> None:
+@pytest.mark.parametrize("answer", [Answer(503), Answer.json({"error": "invalid_grant"}), Answer.json([], 404)])
+def test_a_password_is_tried_once_a_run_whatever_the_answer_is(rig: Rig, answer: Answer) -> None:
+    issuer = Issuer(rig.api, answer)
+    keys = oauth2(issuer, "grant_type: password, username: u, password: p")
+    app = rig.app(*(rig.job(METRIC, name=f"j{n}", keys=keys) for n in range(4)))
+    for runs in (1, 2):
+        report = app.handle({}, None)
+        assert all("username and password" in error(report, n) for n in range(4)), report
+        assert len(issuer.asked) == runs
+
+
+@pytest.mark.parametrize("status", [400, 200])
+def test_a_password_that_is_refused_three_times_is_tried_every_ten_minutes(status: int) -> None:
     now = [1000.0]
     with Api() as api:
-        issuer = Issuer(api, Answer.json({"error": "invalid_grant"}, 400))
+        issuer = Issuer(api, Answer.json({"error": "invalid_grant"}, status))
         transport = Transport()
         store = TokenStore(transport, SecretStore({}, lambda service: None, lambda: now[0]), {})
         client = OAuth2("app", None, issuer.url, grant_type="password", password=Secret(literal="p"))

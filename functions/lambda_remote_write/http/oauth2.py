@@ -42,7 +42,7 @@ class TokenError(AuthenticationError):
 
 
 class ClientRefused(TokenError):
-    """The token endpoint does not let this client in."""
+    """The token endpoint does not let this client in. Some say so with 200."""
 
 
 class TokenStore:
@@ -94,13 +94,15 @@ class TokenStore:
             return self._fetch_anew(oauth2, deadline)
         from .attempts import Attempts  # few clients send a password
 
-        attempts = self._attempts.setdefault(oauth2, Attempts(self._secrets))
-        if why := attempts.reason_to_wait():
+        attempts, began = self._attempts.setdefault(oauth2, Attempts(self._secrets)), time.monotonic()
+        if why := attempts.reason_to_wait(deadline - began):
             raise TokenError(why)
         try:
             found = self._fetch_anew(oauth2, deadline)
-        except ClientRefused as error:
-            raise ClientRefused(attempts.failed(str(error), is_refusal=True)) from None
+        except TokenError as error:
+            had = deadline - began if time.monotonic() >= deadline else float("inf")
+            is_refusal = isinstance(error, ClientRefused)
+            raise TokenError(attempts.failed(str(error), is_refusal=is_refusal, had_seconds=had)) from None
         attempts.succeeded()
         return found
 
@@ -132,7 +134,11 @@ class TokenStore:
             except TransportError as error:
                 raise TokenError(self._secrets.mask(f"{where}: {error}")) from None
             if status == 200:
-                token, seconds = _parsed_token(content, where, described)
+                found = _parsed_token(content)
+                if found is None:
+                    detail = f"no JSON with an access_token, but {described}: check {_keys(oauth2)}"
+                    raise ClientRefused(f"{where} answered {detail}")
+                token, seconds = found
                 self._secrets.mask.add(token)
                 self._check_refresh_token(oauth2, content, where)
                 return token, seconds
@@ -196,7 +202,7 @@ def _keys(oauth2: OAuth2) -> str:
     return f"{', '.join(keys[:-1])} and {keys[-1]}"
 
 
-def _parsed_token(content: bytes, where: str, described: str) -> tuple[str, float]:
+def _parsed_token(content: bytes) -> tuple[str, float] | None:
     try:
         document = msgspec.json.decode(content)
         token, seconds = document["access_token"], float(document.get("expires_in") or 300)
@@ -204,7 +210,7 @@ def _parsed_token(content: bytes, where: str, described: str) -> tuple[str, floa
             return token, seconds
     except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError, RecursionError):
         pass
-    raise TokenError(f"{where} answered no JSON with an access_token, but {described}")
+    return None
 
 
 def shape(content: bytes, content_type: str) -> str:
