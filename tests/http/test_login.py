@@ -244,14 +244,23 @@ def test_many_targets_share_one_login_and_each_origin_has_its_own(rig: Rig) -> N
 
 
 def fetcher(now: Callable[[], float]) -> tuple[Fetcher, Transport]:
-    transport = Transport()
-    return Fetcher(transport, SecretStore({}, lambda service: None, now), {}, no_request), transport
+    return fetcher_in_runs(now)[:2]
 
 
-def request_of(api: Api, login: str) -> SourceRequest:
+def ticking(now: list[float]) -> float:
+    now[0] += 0.001
+    return now[0]
+
+
+def fetcher_in_runs(now: Callable[[], float]) -> tuple[Fetcher, Transport, SecretStore]:
+    transport, secrets = Transport(), SecretStore({}, lambda service: None, now)
+    return Fetcher(transport, secrets, {}, no_request), transport, secrets
+
+
+def request_of(api: Api, login: str, path: str = "/doc") -> SourceRequest:
     text = f"json_configs: [{{job_name: j, url: '{api.url}/doc', login: {{{login}}}, metrics: [{METRIC}]}}]\n"
     config = parse_config(f"{text}remote_write: [{{url: 'http://h/w'}}]", "c.yaml", {})
-    return SourceRequest("GET", f"{api.url}/doc", config.json_jobs[0].http, 1_000)
+    return SourceRequest("GET", f"{api.url}{path}", config.json_jobs[0].http, 1_000)
 
 
 LIFETIMES = [("of the config", ", lifetime: 5m", 299, 301), ("by default", "", 2999, 3001)]
@@ -320,6 +329,70 @@ def test_a_login_that_is_refused_three_times_is_tried_every_ten_minutes() -> Non
         source.fetch(request, time.monotonic() + 5)
         site.answers, site.sends = [refused], ("Authorization", "gone")
         assert "times in a row" not in detail(60)
+        transport.close()
+
+
+@pytest.mark.parametrize("status", [422, 423, 429])
+def test_other_statuses_that_lock_accounts_count_as_refusals(status: int) -> None:
+    """Validation (RFC 9110, 15.5.21), Locked (RFC 4918, 11.3), Too Many Requests (RFC 6585, 4)."""
+    now = [1000.0]
+    with Api() as api:
+        site = Site(answers=[Answer.json({"detail": "no"}, status)]).serve(api)
+        source, transport = fetcher(lambda: now[0])
+        for _ in range(6):
+            now[0] += 60
+            with pytest.raises(FetchError) as raised:
+                source.fetch(request_of(api, "url: /login, token: token"), time.monotonic() + 5)
+        assert len(site.logins) == 3
+        assert "tried every ten minutes only" in str(raised.value)
+        transport.close()
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_login_whose_session_is_refused_at_once_is_tried_three_times_and_then_every_ten_minutes(status: int) -> None:
+    """Many devices answer a wrong password with 200 and the cookie of a visitor."""
+    now = [1000.0]
+    visitor = Answer(200, {"Set-Cookie": "PHPSESSID=visitor; Path=/"}, b"<p>wrong password</p>")
+    with Api() as api:
+        site = Site(sends=("Cookie", "PHPSESSID=user"), answers=[visitor], status=status).serve(api)
+        source, transport, secrets = fetcher_in_runs(lambda: ticking(now))
+        request = request_of(api, "url: /login, token: cookie")
+
+        def logins(seconds: float) -> int:
+            now[0] += seconds
+            secrets.begin_run()
+            now[0] += 1
+            for _ in range(4):
+                with pytest.raises(FetchError, match=f"answered {status}"):
+                    source.fetch(request, time.monotonic() + 5)
+            return len(site.logins)
+
+        assert [logins(60) for _ in range(8)][2:] == [3] * 6
+        assert [logins(60) for _ in range(6)][-1] == 4
+        site.answers = [Answer(200, {"Set-Cookie": "PHPSESSID=user; Path=/"})]
+        now[0] += 600
+        secrets.begin_run()
+        source.fetch(request, time.monotonic() + 5)
+        transport.close()
+
+
+def test_an_address_that_the_user_may_not_read_does_not_end_the_sessions_of_others() -> None:
+    now = [1000.0]
+    with Api() as api:
+        site = Site().serve(api)
+        api.serve("/admin", lambda request: Answer(403))
+        source, transport, secrets = fetcher_in_runs(lambda: ticking(now))
+        login = "url: /login, token: token"
+        for run in range(30):
+            now[0] += 10
+            secrets.begin_run()
+            now[0] += 1
+            if run == 20:  # the session of all ends
+                site.sends, site.answers = ("Authorization", "Bearer tok-2"), [Answer.json({"token": "tok-2"})]
+            with pytest.raises(FetchError, match="answered 403"):
+                source.fetch(request_of(api, login, "/admin"), time.monotonic() + 5)
+            assert bytes(source.fetch(request_of(api, login), time.monotonic() + 5).content) == GOOD.body
+        assert len(site.logins) == 4
         transport.close()
 
 

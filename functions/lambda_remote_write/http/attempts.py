@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ..config.secrets import SecretStore
 
-_REFUSALS = 3  # in a row; servers lock accounts at three to ten
-_PAUSE_SECONDS = 600.0  # from then on: accounts mostly open again after 15 to 30 minutes
-_AGAIN_SECONDS = 30.0  # after a failure, where there are no runs
+MAX_REFUSALS = 3  # in a row; servers lock accounts at three to ten
+PAUSE_SECONDS = 600.0  # from then on: accounts mostly open again after 15 to 30 minutes
+AGAIN_SECONDS = 30.0  # after a failure, where there are no runs
 _CLEARLY_MORE = 1.25  # times the seconds that an attempt without an answer had
 
 
@@ -27,7 +27,7 @@ class Attempts:
             return self._reason(now)
         if left_seconds > self._had_seconds * _CLEARLY_MORE:
             return ""
-        return self._reason(now) if self._secrets.is_recent(self._failed_at, _AGAIN_SECONDS) else ""
+        return self._reason(now) if self._secrets.is_recent(self._failed_at, AGAIN_SECONDS) else ""
 
     def failed(self, why: str, *, is_refusal: bool, had_seconds: float = float("inf")) -> str:
         """Notes an attempt that failed, for want of time when it names the seconds that it had; the reason with what
@@ -41,7 +41,7 @@ class Attempts:
 
     def _pause(self, now: float) -> float:
         """How many seconds nothing is tried."""
-        return self._failed_at + _PAUSE_SECONDS - now if self._refusals >= _REFUSALS else 0.0
+        return self._failed_at + PAUSE_SECONDS - now if self._refusals >= MAX_REFUSALS else 0.0
 
     def _reason(self, now: float) -> str:
         pause = self._pause(now)

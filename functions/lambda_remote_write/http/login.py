@@ -20,7 +20,7 @@ from ..config.yaml_reader import shown_url
 from ..deadline import exclusive
 from . import content_coding
 from .address import origin
-from .attempts import Attempts
+from .attempts import AGAIN_SECONDS, MAX_REFUSALS, PAUSE_SECONDS, Attempts
 from .authentication import AuthenticationError, Refusal
 from .body_kind import kind_of_body
 from .conditional import Body
@@ -36,8 +36,10 @@ MAX_TOKEN_CHARACTERS = 16_384  # servers refuse headers of more than 8 to 32 kB
 MAX_ANSWER_BYTES = 1_000_000
 MAX_REDIRECTS = 5
 _MAX_LOGINS = 10_000  # that are kept: a login for each target, as lists of targets change
+_IN_A_ROW_SECONDS = 3_600.0  # between refusals of new logins
 _MAX_MESSAGE = 200  # characters of the answer's own error message
-_REFUSALS = (400, 401, 403)
+_REFUSALS = (400, 401, 403, 422, 423, 429)  # 423: the account is locked; 429: too many logins
+_CHECK = "check the user and password that login sends"
 
 
 class LoginError(AuthenticationError):
@@ -86,14 +88,25 @@ class LoggedIn:
     since: float
 
 
+@dataclass(frozen=True, slots=True)
+class _RefusedLogins:
+    """How many new logins in a row an address has refused, from when the newest is, and when it was refused."""
+
+    times: int = 0
+    newest: float = float("-inf")
+    at: float = float("-inf")
+
+
 class _State:
-    """What is known of an account."""
+    """What is known of an account. `refusing` has the addresses that refuse what it gives even when it is new: the
+    user may lack a right there, or a wrong password got a cookie all the same."""
 
     def __init__(self, secrets: SecretStore) -> None:
         self.lock = threading.Lock()
         self.kept: LoggedIn | None = None
         self.renewed = float("-inf")
         self.attempts = Attempts(secrets)
+        self.refusing: dict[str, _RefusedLogins] = {}
 
 
 class LoginStore:
@@ -125,17 +138,30 @@ class LoginStore:
             state.kept = self._tried(account, state.attempts, deadline)
             return state.kept
 
-    def forget(self, account: LoginRequest, asked_at: float) -> bool:
-        """What was sent at `asked_at` is refused: the next use logs in again, once a run. True when there is, or will
-        be, another login than the one that was refused."""
-        state = self._state(account)
+    def forget(self, account: LoginRequest, refusal: Refusal, url: str) -> bool:
+        """What was sent to `url` is refused: the next use logs in again, once a run, and not for an address that has
+        refused new logins too. True when another request is worth its while: there is, or will be, another login than
+        the one that was refused."""
+        state, is_first = self._state(account), refusal.tries == 1
         with self._lock:
-            if state.kept is None or state.kept.since > asked_at:
-                return True
-            if self.secrets.is_of_this_run(state.renewed):
+            if state.kept is None or state.kept.since > refusal.asked_at:
+                return is_first
+            is_useless = self._is_useless(state, state.kept.since, url)
+            if not is_first or is_useless or self.secrets.is_of_this_run(state.renewed):
                 return False
             state.renewed, state.kept = self.secrets.now(), None
             return True
+
+    def _is_useless(self, state: _State, since: float, url: str) -> bool:
+        """Whether this address refuses whatever a login gives, for now."""
+        now, seen = self.secrets.now(), state.refusing.get(url) or _RefusedLogins()
+        if self.secrets.is_recent(since, AGAIN_SECONDS) and seen.newest != since:
+            times = seen.times if now - seen.at < _IN_A_ROW_SECONDS else 0
+            state.refusing.pop(url, None)
+            state.refusing[url] = seen = _RefusedLogins(times + 1, since, now)
+            while len(state.refusing) > _MAX_LOGINS:
+                del state.refusing[next(iter(state.refusing))]
+        return seen.times >= MAX_REFUSALS and now - seen.at < PAUSE_SECONDS
 
     def _state(self, account: LoginRequest) -> _State:
         with self._lock:
@@ -175,13 +201,13 @@ class LoginStore:
             raise LoginError(f"{account.place}: {error}") from None
         if not is_2xx(answer.status):
             kind = LoginRefused if answer.status in _REFUSALS else LoginError
-            check = ": check the user and password that login sends" if kind is LoginRefused else ""
+            check = f": {_CHECK}" if kind is LoginRefused else ""
             raise kind(f"{account.place} answered {answer.status}{check}{self._said(_message(answer))}")
         token = self._token(account, answer) if account.login.token else ""
         if not account.login.token and not cookies.values:
-            why = f": {'; '.join(dict.fromkeys(cookies.refused))}" if cookies.refused else ""
+            why = "; ".join(dict.fromkeys(cookies.refused)) or _CHECK
             raise LoginRefused(
-                f"{account.place} answered {answer.status} without a cookie to keep{why}{self._holds(answer)}"
+                f"{account.place} answered {answer.status} without a cookie to keep: {why}{self._holds(answer)}"
             )
         return LoggedIn(token, cookies, self.secrets.now())
 
@@ -214,7 +240,8 @@ class LoginStore:
             where = account.login.token.text.strip() if account.login.token else ""
             what = "no text" if found is not None and not text else "no token"
             raise LoginRefused(
-                f"{account.place} answered {answer.status} with {what} at {where:.80}{self._holds(answer)}"
+                f"{account.place} answered {answer.status} with {what} at {where:.80}: {_CHECK}, and token"
+                f"{self._holds(answer)}"
             )
         if len(text) > MAX_TOKEN_CHARACTERS:
             detail = f"it has {len(text)} characters, and one has {MAX_TOKEN_CHARACTERS} at most"
@@ -288,10 +315,11 @@ class Session:
 
     account: LoginRequest
     logins: LoginStore
+    url: str = field(repr=False)  # without its query
 
     @classmethod
     def of(cls, request: SourceRequest, login: Login, logins: LoginStore) -> Session:
-        return cls(LoginRequest.of(request, login), logins)
+        return cls(LoginRequest.of(request, login), logins, request.url.partition("?")[0])
 
     def authenticated(self, request: HttpRequest, deadline: float) -> HttpRequest:
         account, mask = self.account, self.logins.secrets.mask
@@ -303,7 +331,7 @@ class Session:
         return _with_token(request, account.login.use, found.token)
 
     def renew(self, refusal: Refusal) -> bool:
-        return refusal.tries == 1 and self.logins.forget(self.account, refusal.asked_at)
+        return self.logins.forget(self.account, refusal, self.url)
 
 
 def _cookie(account: LoginRequest, found: LoggedIn, url: str) -> str:
