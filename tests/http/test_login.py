@@ -588,6 +588,38 @@ def test_a_redirect_of_the_api_takes_no_token_elsewhere(rig: Rig, token: str, us
     assert CANARY not in f"{request.headers}{request.query}"
 
 
+COPIES = [
+    ("the query, as a server that moved does", "/doc?{query}"),
+    ("another parameter", "/doc?next=x%3F{query}"),
+    ("the path", "/doc/{value}"),
+]
+
+
+@table("location", COPIES)
+@pytest.mark.parametrize("kind", ["a token", "a reference"])
+def test_a_redirect_elsewhere_whose_address_holds_a_secret_is_not_followed(rig: Rig, kind: str, location: str) -> None:
+    token = f"{CANARY} +/="
+    rig.env_vars["KEY"] = token
+    with Api() as other:
+        moved: list[str] = []
+
+        def document(request: Request) -> Answer:
+            moved.append(request.query)
+            value = request.query.partition("=")[2].replace("+", "%20")
+            return Answer(302, {"Location": other.url + location.format(query=request.query, value=value)})
+
+        Site(answers=[Answer.json({"token": token})]).serve(rig.api)
+        rig.api.serve("/doc", document)
+        by_login = job(rig, "token: token, use: {query: t}")
+        found = run(
+            rig, rig.app(by_login if kind == "a token" else rig.job(METRIC, keys="query: {t: {ref: 'env:KEY'}}"))
+        )
+        assert (other.requests, len(moved)) == ([], 1)
+    assert "redirected to another origin" in found[0]
+    assert "set url to it" in found[0]
+    assert CANARY not in found[0]
+
+
 @table("url", [("at the target", "/login"), ("at an address", "http://169.254.169.254/login")])
 def test_a_login_reaches_no_address_that_its_source_may_not_reach(rig: Rig, url: str) -> None:
     """Metadata services hand out credentials."""

@@ -18,7 +18,7 @@ from .address import origin
 from .authentication import Authentication, AuthenticationError, Refusal, Signature
 from .conditional import AnswerMemory, Body, StoredAnswer
 from .options import auth_headers, connection_options, merged
-from .query import with_query
+from .query import added_parameters, holds_one_of, with_query
 from .response import Headers
 from .types import ConnectionOptions
 
@@ -252,6 +252,7 @@ class Fetcher:
     def _follow(self, request: SourceRequest, authentications: Sequence[Authentication], deadline: float) -> _Sent:
         url, method, client = self._addressed(request), request.method, request.client
         body = self._secrets.fill(request.body).encode() if isinstance(request.body, SecretText) else request.body
+        hidden: set[tuple[str, str]] = set()  # parameters that are secrets or tokens
         for hop in range(_MAX_REDIRECTS + 1):
             at_home = origin(url) == origin(request.url)
             public = {"User-Agent": USER_AGENT, **dict(request.public_headers)}
@@ -269,7 +270,11 @@ class Fetcher:
             if answer.status not in REDIRECTS or not client.follow_redirects or not location:
                 return _Sent(answer, url, asked_at, sent_with, stored, hop)
             with answer:
-                url, method, body = redirected(url, location, method, body, answer.status)
+                hidden |= added_parameters(sent.url, url if hop else request.url) if at_home else set()
+                came_from, (url, method, body) = url, redirected(url, location, method, body, answer.status)
+            if origin(url) != origin(request.url) and holds_one_of(url, hidden):
+                detail = "with a secret of this job in the address: not followed; if the API is there, set url to it"
+                raise FetchError(f"{shown_url(came_from)} redirected to another origin, {shown_url(url)}, {detail}")
         raise FetchError(f"{shown_url(request.url)} redirected more than {_MAX_REDIRECTS} times")
 
     def _options(self, request: SourceRequest, url: str, *, at_home: bool) -> ConnectionOptions:
