@@ -22,7 +22,7 @@ from sandbox.amp import Receiver, SigV4
 from sandbox.api import Api
 from sandbox.server import Answer
 from tests.rig.needs import Peer
-from tests.rig.rules import alerts
+from tests.rig.rules import alerts, cases
 from tests.rig.yaml_files import read_yaml
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -201,6 +201,18 @@ def test_what_the_definition_says_of_an_alert_every_alert_has() -> None:
         assert len(named) == 2
         assert set(named) <= set(alerts())
         assert rule["equal"] == ["instance"]
+
+
+def test_what_the_definition_mutes_does_fire_with_what_mutes_it() -> None:
+    """In a case of tests/rules, at one time."""
+    checks = [check["exp_samples"] for case in cases() for check in case["promql_expr_test"]]
+    for rule in alert_manager()["inhibit_rules"]:
+        both = (rule["source_matchers"], rule["target_matchers"])
+        assert any(all(_is_among(matchers, samples) for matchers in both) for samples in checks), rule
+
+
+def _is_among(matchers: list[str], samples: list[dict[str, Any]]) -> bool:
+    return any(all(matcher in sample["labels"] for matcher in matchers) for sample in samples)
 
 
 def test_the_topic_takes_alerts_of_one_workspace() -> None:
