@@ -34,7 +34,7 @@ MESSAGE = "lambda-remote-write sha256:"
 
 def ensure_folder(grafana: Grafana) -> str:
     """What was done."""
-    doing, role = "create a folder", "Editor"
+    doing, role = f"create the folder {FOLDER['title']}", "Editor"
     path = f"/api/folders/{FOLDER['uid']}"
     if grafana.ask("GET", path, "read a folder", role, expected=(200, 404)).status == 200:
         return "unchanged"

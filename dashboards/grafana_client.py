@@ -7,11 +7,13 @@ import re
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
+from ssl import SSLCertVerificationError
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.auth import AuthBase
+from requests.exceptions import ProxyError
 from urllib3.exceptions import HTTPError
 
 TIMEOUT_SECONDS = 30
@@ -144,7 +146,8 @@ class Grafana:
             raise GrafanaError(
                 f"the token may not {doing} ({answer.message}): give its service account the role {role} ({MADE_HERE})."
             )
-        advice = ". If another import runs, run this again after it." if answer.status == 409 else ""
+        again = "Rename what has the name, or run this again if another import was running."
+        advice = f". {again}" if answer.status == 409 else ""
         raise GrafanaError(f"Grafana did not {doing}: it answers {answer.status}, {answer.message}{advice}")
 
     def _version_for_users(self) -> str:
@@ -169,7 +172,7 @@ class Grafana:
                 self._refuse_redirect(answer)
                 raw = _body_of(answer, self._body_seconds)
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            raise GrafanaError(f"{self.url} cannot be reached: {_reason(error)}. Check URL and the network.") from None
+            raise GrafanaError(f"{self.url} cannot be reached: {_why(error)}") from None
         try:
             return GrafanaAnswer(f"{method} {path}", answer.status_code, json.loads(raw))
         except (ValueError, RecursionError):
@@ -197,8 +200,16 @@ def _body_of(answer: requests.Response, seconds: float) -> bytes:
     return bytes(body)
 
 
-def _reason(error: BaseException) -> str:
-    """The innermost cause: requests wraps it several times."""
-    while error.__context__ is not None:
-        error = error.__context__
-    return str(getattr(error, "strerror", None) or error) or type(error).__name__
+def _why(error: BaseException) -> str:
+    """The innermost cause, which requests wraps several times, and what to do about it."""
+    cause = error
+    while cause.__context__ is not None:
+        cause = cause.__context__
+    reason = str(getattr(cause, "strerror", None) or cause).rstrip(".") or type(cause).__name__
+    if isinstance(error, ProxyError):
+        advice = "Check the proxy that HTTPS_PROXY names; NO_PROXY leaves out the hosts that it lists."
+    elif isinstance(cause, SSLCertVerificationError):
+        advice = "Check URL, and name the file of an authority of your own in REQUESTS_CA_BUNDLE."
+    else:
+        advice = "Check URL and the network."
+    return f"{reason}. {advice}"

@@ -18,6 +18,7 @@ from dashboards.import_settings import settings
 from sandbox.process import free_port
 from sandbox.server import Answer, Fault, LoopbackServer, Request
 from tests.rig.grafana import GrafanaServer
+from tests.rig.tls_peers import make_certificates, tls_server
 
 ROOT = Path(__file__).parents[2]
 ADMIN = "token-of-an-admin"
@@ -304,8 +305,8 @@ def test_bad_variables_are_refused_before_any_request(
     [
         (None, "refuses the token: GRAFANA_TOKEN is wrong, expired or of another Grafana. Make a token of a service "
                "account with the role Admin there"),
-        ("Viewer", "the token may not create a folder (You'll need additional permissions to perform this action): "
-                   "give its service account the role Editor"),
+        ("Viewer", "the token may not create the folder lambda-remote-write (You'll need additional permissions to "
+                   "perform this action): give its service account the role Editor"),
         ("Editor", "the token may not read data sources (You'll need additional permissions to perform this action): "
                    "give its service account the role Admin"),
     ],
@@ -321,8 +322,18 @@ def test_another_import_at_the_same_moment_is_named(server: GrafanaServer, path:
     server.instead = lambda request: taken if (request.method, request.path) == ("POST", path) else None
     said = refusal(env_vars(server))
     assert said.endswith(
-        "it answers 409, the same name already exists. If another import runs, run this again after it."
+        "it answers 409, the same name already exists. Rename what has the name, or run this again if another import "
+        "was running."
     )
+
+
+def test_a_folder_of_the_name_that_is_another_says_so() -> None:
+    """Grafana 10 has one folder of a name."""
+    with GrafanaServer("10.4.1") as server:
+        server.folders["f1"] = {"uid": "f1", "title": "lambda-remote-write"}
+        said = refusal(env_vars(server))
+    assert "did not create the folder lambda-remote-write: it answers 409, a folder with the same name" in said
+    assert "Rename what has the name" in said
 
 
 def test_a_data_source_that_is_read_only_says_so(server: GrafanaServer) -> None:
@@ -469,6 +480,30 @@ def test_a_grafana_that_is_not_there_says_so() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     said = refusal({"URL": url, "GRAFANA_TOKEN": ADMIN})
     assert said == f"{url} cannot be reached: Connection refused. Check URL and the network."
+
+
+def test_a_certificate_of_an_authority_of_its_own_says_where_to_name_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificates = make_certificates(tmp_path, "IP:127.0.0.1")
+    with tls_server(certificates) as grafana_server:
+        variables = {"URL": f"https://127.0.0.1:{grafana_server.port}", "GRAFANA_TOKEN": ADMIN}
+        said = refusal(variables)
+        assert "certificate verify failed" in said
+        assert said.endswith("Check URL, and name the file of an authority of your own in REQUESTS_CA_BUNDLE.")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificates.path("ca"))
+        assert "/api/health answers 200" in refusal(variables)
+
+
+def test_a_proxy_that_is_not_there_is_named_as_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", f"http://user:hidden@127.0.0.1:{free_port()}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    said = refusal({"URL": "https://g.example.com", "GRAFANA_TOKEN": ADMIN})
+    assert said == (
+        "https://g.example.com cannot be reached: Connection refused. Check the proxy that HTTPS_PROXY names; NO_PROXY "
+        "leaves out the hosts that it lists."
+    )
 
 
 def test_a_netrc_does_not_replace_the_token(

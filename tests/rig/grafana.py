@@ -50,6 +50,10 @@ class GrafanaServer(Served):
         """The requests so far that were to change something."""
         return [f"{one.method} {one.path}" for one in self.requests if one.method != "GET"]
 
+    @property
+    def _major(self) -> int:
+        return int(self.version.partition(".")[0])
+
     def save_by_hand(self, uid: str, title: str, by: str = "ada") -> None:
         """As with the button "Save dashboard"; what is saved has the keys that Grafana's own page adds."""
         stored = self.dashboards[uid]
@@ -110,6 +114,8 @@ class GrafanaServer(Served):
     def _make_folder(self, body: dict[str, Any]) -> Answer:
         if body["uid"] in self.folders:
             return Answer.json({"message": "the folder has been changed by someone else"}, 409)
+        if self._major < 11 and body["title"] in [one["title"] for one in self.folders.values()]:
+            return Answer.json({"message": "a folder with the same name already exists"}, 409)
         self.folders[body["uid"]] = {"id": 1, **body, "version": 1}
         return Answer.json(self.folders[body["uid"]])
 
