@@ -161,7 +161,7 @@ class World:
     """A function over such an API, and what its receiver holds."""
 
     def __init__(self, folder: Path, api: Api, amp: Receiver, clock: Clock) -> None:
-        self.meter, self.clock, self.amp, self.folder = Meter(clock), clock, amp, folder
+        self.meter, self.clock, self.api, self.amp, self.folder = Meter(clock), clock, api, amp, folder
         self.url = api.serve("/meter", self.meter.answer)
         self.dependencies = Dependencies(ENVIRONMENT, clock.now_ms, no_session, clock.sleep)
         self.write_url = amp.url
@@ -306,17 +306,32 @@ def test_fresh_samples_wait_while_a_range_cannot_be_had(world: World) -> None:
     assert world.holds(12)
 
 
-def test_a_range_that_always_fails_is_given_up_and_reported(world: World) -> None:
+@pytest.mark.parametrize(
+    "fault", [Fault.status(404), Fault(instead=Answer.json([{"id": "a"}]))], ids=["404", "renamed"]
+)
+def test_a_range_that_always_fails_is_given_up_and_reported(world: World, fault: Fault) -> None:
     environment = world.new_environment()
     world.run(environment, pause=10)
-    world.meter.fault = Fault.status(404)
-    assert [bool(world.run(environment).scrapes[0].error) for _ in range(3)] == [True] * 3
+    world.meter.fault = fault
+    assert [bool(world.run(environment).scrapes[0].error) for _ in range(2)] == [True] * 2
     report = world.run(environment)
     assert not report.scrapes[0].error
     assert any("stays: its backfill failed 3 times" in detail for detail in report.warnings)
-    assert world.minutes()["a"] == [0, 13]
+    assert world.minutes()["a"] == [0, 12]
     world.run(environment)
-    assert world.minutes()["a"] == [0, 13, 14]
+    assert world.minutes()["a"] == [0, 12, 13]
+
+
+@pytest.mark.parametrize("down", range(1, 10))
+def test_a_gap_is_filled_however_long_the_api_was_down(world: World, down: int) -> None:
+    """What cannot be had while nothing can be had is no reason to give a gap up."""
+    environment = world.new_environment()
+    world.run(environment)
+    world.api.always(Fault.status(503))
+    assert all(world.run(environment).scrapes[0].error for _ in range(down))
+    world.api.always(None)
+    world.run(environment)
+    assert world.holds(down + 2)
 
 
 def test_a_slow_range_goes_on_in_the_next_run(world: World) -> None:

@@ -28,7 +28,7 @@ from .json_scraper import JsonScraper, MarkOf
 from .targets import Target, address_of
 
 _LATE_INTERVALS = 1.5  # a schedule fires somewhere within its minute
-_MAX_FAILURES = 3  # runs in a row that cannot have the range; then the gap stays, and fresh samples are sent
+_MAX_FAILURES = 3  # runs in a row that cannot have the range; the last of them sends the fresh samples all the same
 _FRESH_SECONDS = 0.5  # left for the fresh answer at least
 _NO_LIMIT_MS = 10**12
 
@@ -54,6 +54,7 @@ class _GapAnswer:
 
     windows: list[tuple[int, JsonReader, Pages]] = field(default_factory=list)
     pages: Pages | None = None
+    span: str = ""  # of the gap, for people
     notes: list[str] = field(default_factory=list)
     error: str = ""
     failures: int = 0  # runs in a row, this one included
@@ -150,13 +151,10 @@ class GapBackfill(JsonScraper):
 
     def _fetch_gap(self, gap: Gap, answer: _GapAnswer, fetcher: Fetcher, deadline: float) -> bool:
         """As many windows of the gap as the time allows. True when fresh samples may be sent: the gap is complete, or
-        too many runs failed."""
+        this is the last of too many runs that failed."""
         backfill = self.job.backfill
         assert backfill is not None  # noqa: S101 - environment.py makes no others
-        if answer.failures >= _MAX_FAILURES:
-            answer.failures = 0
-            answer.notes.append(f"the gap {gap.span} stays: its backfill failed {_MAX_FAILURES} times")
-            return True
+        answer.span = gap.span
         if gap.missed_ms < gap.start_ms:
             lost = f"{_clock(gap.missed_ms)} to {_clock(gap.start_ms)}"
             answer.notes.append(f"the gap {lost} stays: no endpoint accepts samples that old")
@@ -184,6 +182,9 @@ class GapBackfill(JsonScraper):
     def _fail(self, answer: _GapAnswer, left: Gap, why: str) -> bool:
         """The API does not return the range. Earlier windows are sent; fresh samples wait a few runs for the rest."""
         answer.failures += 1
+        if answer.failures >= _MAX_FAILURES:
+            answer.notes.append(_stays(left.span, why))
+            return True
         detail = f"the gap {left.span} is not filled yet, and fresh samples wait for it: {why}"
         if answer.windows:
             answer.notes.append(detail)
@@ -204,8 +205,11 @@ class GapBackfill(JsonScraper):
                 self._map_window(reader, pages, filled, run, now_ms)
         except Exception as error:
             self._failures += 1
-            detail = f"the answer for a gap cannot be read: {explained(error)}"
-            return super().to_scrape(replace(response, error=detail, answer=None), run, now_ms)
+            why = f"the answer for a gap cannot be read: {explained(error)}"
+            if self._failures < _MAX_FAILURES or answer.pages is None:
+                return super().to_scrape(replace(response, error=why, answer=None), run, now_ms)
+            filled = Scrape(self.name, self.instance, response.started_ms)
+            answer.notes.append(_stays(answer.span, why))
         scrape = super().to_scrape(replace(response, answer=answer.pages or Pages()), run, now_ms)
         if scrape.error:
             return scrape
@@ -240,6 +244,10 @@ class GapBackfill(JsonScraper):
             filled_ms = max((end_ms for end_ms, *_ in answer.windows), default=0)
             scrape.mark = replace(before, newest_ms=filled_ms) if before else None
         return scrape
+
+
+def _stays(span: str, why: str) -> str:
+    return f"the gap {span} stays: its backfill failed {_MAX_FAILURES} times, the last time with: {why}"
 
 
 def _clock(milliseconds: int) -> str:
