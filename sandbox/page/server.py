@@ -113,12 +113,16 @@ class PageServer(Served):
             raise BadPageRequest(409, f"{over}.") from None
 
     def _set_switches(self, request: Request) -> None:
+        """Sets those that are named, as `outage=on`. The others stay: another tab may have set them."""
         known = {one.value: one for one in Switch}
-        names = [name for name in request.params.get("on", "").split(",") if name]
-        unknown = [name for name in names if name not in known]
-        if unknown:
-            raise BadPageRequest(400, f"There is no switch {unknown[0][:100]!r}; there are {', '.join(known)}.")
-        self._world.set_switches(*(known[name] for name in names))
+        chosen = set(self._world.switches)
+        for name, text in request.params.items():
+            if name not in known:
+                raise BadPageRequest(400, f"There is no switch {name[:100]!r}; there are {', '.join(known)}.")
+            if text not in ("on", "off"):
+                raise BadPageRequest(400, f"A switch is on or off, not {text[:100]!r}.")
+            (chosen.add if text == "on" else chosen.discard)(known[name])
+        self._world.set_switches(*chosen)
 
 
 def _file(name: str, media: str) -> Answer:

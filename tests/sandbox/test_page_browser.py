@@ -149,6 +149,11 @@ def test_the_answer_stands_beside_its_samples(page: Page, world: Simulation) -> 
         ]
 
 
+def test_before_a_refusal_nothing_stands_there_of_one(page: Page) -> None:
+    expect(page.locator("#no-refusal")).to_be_visible()
+    expect(page.locator("#refusal")).to_be_hidden()
+
+
 def test_labels_are_text_whatever_is_in_them(page: Page, world: Simulation) -> None:
     evil = "<img src=x onerror=alert(1)><b>"
     records = [{"currentTime": int(world.clock()) + 60, "apiRequestCount": 1, "projectCode": evil}]
@@ -230,6 +235,29 @@ def test_a_slow_api_takes_time(page: Page) -> None:
     assert None not in chart(page, "value")["4"]
 
 
+def test_a_tab_leaves_alone_what_another_one_has_set(chromium: Browser, server: PageServer, world: Simulation) -> None:
+    with opened(chromium, server) as one, opened(chromium, server) as other:
+        switch(one, "Outage", on=True)
+        switch(other, "Slow", on=True)
+        assert world.switches == {Switch.OUTAGE, Switch.SLOW}
+        expect(other.get_by_role("switch", name="Outage")).to_be_checked()
+
+
+def test_a_switch_stays_as_it_was_set_while_a_minute_is_under_way(page: Page, world: Simulation) -> None:
+    """The state after that minute does not have it yet."""
+    page.evaluate(
+        """() => {
+          const outage = document.querySelector("[name=outage]"), rendered = render;
+          window.shownOn = [];
+          render = state => { rendered(state); shownOn.push(outage.checked); };
+          advance(1);
+          outage.click();
+          return queue;
+        }"""
+    )
+    assert (page.evaluate("shownOn"), world.switches) == ([True, True], {Switch.OUTAGE})
+
+
 # --- Time ------------------------------------------------------------------------------------------------------------
 
 
@@ -245,9 +273,37 @@ def test_minutes_go_by_until_pause(chromium: Browser, server: PageServer, world:
         expect(page.locator("#passed")).to_have_text(str(passed + 1))
 
 
+def test_play_and_pause_in_quick_succession_play_once(page: Page) -> None:
+    """While a minute is under way: it does not go on for each press."""
+    page.evaluate(
+        """() => {
+          window.ticks = 0;
+          window.setTimeout = () => { ticks += 1; return 1; };
+          for (let press = 0; press < 7; press++) byId("play").click();
+          return queue;
+        }"""
+    )
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    assert page.evaluate("ticks") == 1
+
+
+def test_a_request_that_was_lost_is_not_the_end(chromium: Browser, server: PageServer, world: Simulation) -> None:
+    """As when the machine has slept."""
+    with rig.page(chromium, server.url, **STILL) as (page, _):
+        page.evaluate("queue")
+        page.route("**/minutes*", lambda route: route.abort(), times=1)
+        page.get_by_role("button", name="One minute").click()
+        page.evaluate("queue")
+        expect(page.locator("#sentence")).not_to_contain_text("has ended")
+        assert world.passed == 12
+        page.get_by_role("button", name="One minute").click()
+        page.evaluate("queue")
+        expect(page.locator("#passed")).to_have_text("13")
+
+
 def test_where_motion_is_not_wanted_nothing_moves_by_itself(page: Page, world: Simulation) -> None:
     expect(page.get_by_role("button", name="Play")).to_be_visible()
-    assert (page.evaluate("[playing, timer]"), world.passed) == ([False, 0], 12)
+    assert (page.evaluate("[playing, timer]"), world.passed) == ([0, 0], 12)
 
 
 def test_a_demo_that_has_ended_is_said(chromium: Browser, server: PageServer) -> None:

@@ -61,7 +61,7 @@ def test_names_of_the_loopback_are_answered(http: requests.Session, server: Page
     assert (answer.status_code, answer.text) == (200, PAGE)
 
 
-@pytest.mark.parametrize("path", ["/minutes?count=1", "/switches?on=outage"])
+@pytest.mark.parametrize("path", ["/minutes?count=1", "/switches?outage=on"])
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1", "http://127.0.0.1:1"])
 def test_another_origin_changes_nothing(
     http: requests.Session, server: PageServer, world: Simulation, path: str, origin: str
@@ -95,8 +95,9 @@ def test_the_own_origin_and_a_client_without_one_may(
         ("POST", "/minutes?count=61", 400, "count is a number of minutes from 1 to 60, not '61'."),
         ("POST", "/minutes?count=-1", 400, "count is a number of minutes from 1 to 60, not '-1'."),
         ("POST", "/minutes?count=٣", 400, "count is a number of minutes from 1 to 60, not '٣'."),
-        ("POST", "/switches?on=flood", 400,
+        ("POST", "/switches?flood=on", 400,
          "There is no switch 'flood'; there are api_down, field_renamed, throttled, outage, slow."),
+        ("POST", "/switches?outage=yes", 400, "A switch is on or off, not 'yes'."),
     ],
 )  # fmt: skip
 def test_bad_input_ends_in_a_sentence(
@@ -105,10 +106,11 @@ def test_bad_input_ends_in_a_sentence(
     assert ask(http, server, method, path) == (status, {"error": sentence})
 
 
-def test_switches_are_set_together(http: requests.Session, server: PageServer, world: Simulation) -> None:
-    assert ask(http, server, "POST", "/switches?on=outage,slow")[1]["switches"] == ["outage", "slow"]
+def test_a_switch_leaves_the_others_as_they_are(http: requests.Session, server: PageServer, world: Simulation) -> None:
+    assert ask(http, server, "POST", "/switches?outage=on")[1]["switches"] == ["outage"]
+    assert ask(http, server, "POST", "/switches?slow=on&api_down=off")[1]["switches"] == ["outage", "slow"]
     assert world.switches == {Switch.OUTAGE, Switch.SLOW}
-    assert ask(http, server, "POST", "/switches?on=")[1]["switches"] == []
+    assert ask(http, server, "POST", "/switches?outage=off&slow=off")[1]["switches"] == []
 
 
 def test_the_end_of_the_world_is_a_sentence(http: requests.Session) -> None:
