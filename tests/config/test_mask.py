@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from lambda_remote_write.config.yaml_reader import shown_url
 from lambda_remote_write.report.mask import MASKED, Mask, names_credential
 
 SECRET = "pa$$ w/ord+ü<&'\"7f3a"
@@ -151,3 +152,18 @@ NAMES = {
 @pytest.mark.parametrize(("name", "expected"), [(name, is_one) for is_one, names in NAMES.items() for name in names])
 def test_names(name: str, expected: bool) -> None:
     assert names_credential(name) is expected
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://u:secret@h:1/a/b?k=secret#secret", "https://h:1/a/b"),
+        ("http://h/metrics%3Fk=secret", "http://h/metrics"),  # of metrics_path: /metrics?k=secret
+        ("http://h/metrics%3fk=secret", "http://h/metrics"),
+        ("http://h/metrics%23secret", "http://h/metrics"),
+        ("http://h/a%20b%2Fc", "http://h/a%20b%2Fc"),
+        ("http://u:se/cret@h/", "(a URL)"),
+    ],
+)
+def test_what_is_shown_of_a_url(url: str, shown: str) -> None:
+    assert shown_url(url) == shown

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
@@ -26,6 +27,7 @@ _MAX_DEPTH = 64
 _MAX_NODES = 200_000  # with every alias written out: a few lines of aliases can stand for billions
 _MAX_PROBLEMS = 1_000  # a file with more is not a config of ours
 _MAX_EXPLAINED = 100  # unknown keys of a map, with those that are near: to look for them takes milliseconds each
+_ESCAPED_QUERY = re.compile("%3F|%23", re.IGNORECASE)  # its mark, or a fragment's
 _MAX_SHOWN_KEYS = 3  # in place of an unknown one; the whole list would hide the answer
 _YAML = "tag:yaml.org,2002:"
 _BINARY, _NULL, _STR = f"{_YAML}binary", f"{_YAML}null", f"{_YAML}str"
@@ -258,14 +260,16 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def shown_url(url: str) -> str:
-    """A URL without user, password, query and fragment: those may hold secrets."""
+    """A URL without user, password, query and fragment: those may hold secrets. A query that was written into a path is
+    escaped there, and none all the same."""
     try:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
         _ = parts.port  # no number: a password with a slash in it may stand here, and go on in the path
     except ValueError:
         return "(a URL)"
-    return f"{parts.scheme}://{host}{parts.path}" if parts.scheme and host else "(a URL)"
+    path = _ESCAPED_QUERY.split(parts.path)[0]
+    return f"{parts.scheme}://{host}{path}" if parts.scheme and host else "(a URL)"
 
 
 class Section:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 LOOPBACK = "127.0.0.1"
 _FLAG = "--web.listen-address"
-_ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<host>[^:\[\]/@\s]*)):(?P<port>[0-9]{1,5})")
+_ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<host>[^:\[\]/@*\s]*)):(?P<port>[0-9]{1,5})")
 _HELP = {
     errno.EADDRINUSE: f"another process listens there: stop it, or choose another port with {_FLAG}",
     errno.EACCES: f"this user may not listen there: choose a port from 1024 on with {_FLAG}",

@@ -76,17 +76,17 @@ class _Masking:
 
 def _key(parent: yaml.MappingNode, key: str, name: str) -> str:
     """What says how a value in a map is shown: its name, but for names that are the user's own. Relabelling can make a
-    parameter, too."""
+    parameter or a path, too."""
     if name.startswith(_PARAM):
         return name
     if key in _SENT:
         return ""
     if key in _OWN_NAMES:
         return key
-    if name == "replacement" and any(
-        _text_of(one) == "target_label" and _text_of(value).startswith(_PARAM) for one, value in parent.value
-    ):
-        return _PARAM
+    if name == "replacement":
+        targets = {_text_of(value) for one, value in parent.value if _text_of(one) == "target_label"}
+        made = [target for target in targets if target.startswith(_PARAM) or target in _PATH_KEYS]
+        return made[0] if made else name
     return name
 
 

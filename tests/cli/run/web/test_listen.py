@@ -33,7 +33,7 @@ def test_addresses(text: str, host: str, port: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["9091", "localhost", "::1:9091", "http://h:9091", "h:9091/", "h:65536", "h:x", "", ":"]
+    "text", ["9091", "localhost", "::1:9091", "http://h:9091", "h:9091/", "h:65536", "h:x", "*:9091", "", ":"]
 )
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match=r"write :9091, host:9091 or \[::1\]:9091"):

@@ -85,6 +85,11 @@ USER = "username: <secret>"
             id="a rule that makes a parameter",
         ),
         pytest.param(
+            "relabel_configs: [{target_label: __metrics_path__, replacement: '/m?k=v'}]",
+            "relabel_configs: [{target_label: __metrics_path__, replacement: '/m?<secret>'}]",
+            id="a rule that makes a path",
+        ),
+        pytest.param(
             "relabel_configs: [{source_labels: [a], regex: '(.*)', target_label: b}]",
             "relabel_configs: [{source_labels: [a], regex: '(.*)', target_label: b}]",
             id="another rule",
