@@ -8,6 +8,7 @@ import contextlib
 import errno
 import itertools
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -27,6 +28,8 @@ from .prometheus import Prometheus, PrometheusError, find
 from .simulation import Minute, Simulation, Switch
 
 MINUTES, OUTAGE_MINUTES = 40, 5
+_WIDTH = 110
+_TICK_SECONDS = 600  # of the plots
 _LOOK_SECONDS = 0.2
 _HERE = "this demo, as Prometheus does (with a Prometheus 3.5 or newer on PATH, it would be asked)"
 _YOUR_API = """\
@@ -38,7 +41,7 @@ PUSHER_WORKSPACE=ws-EXAMPLE AWS_REGION=eu-west-1 .venv/bin/pusher plan my.yaml""
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the demo; a few seconds of wall time, and the page until Ctrl-C. Returns the exit status."""
     options = _parser().parse_args(arguments)
-    console = Console(width=110, highlight=False)
+    console = Console(width=_width(), highlight=False)
     is_watched = not options.no_page and os.environ.get("CI") != "true" and sys.stdout.isatty()
     if options.config:
         return own_config.show(options.config, console, dict(os.environ), goes_on=is_watched)
@@ -64,6 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if is_watched:
             _wait_for_ctrl_c(console)
     return 0
+
+
+def _width() -> int:
+    """Of the text: no wider than a terminal. What is no terminal has lines of any length."""
+    return min(_WIDTH, shutil.get_terminal_size().columns) if sys.stdout.isatty() else _WIDTH
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -117,6 +125,7 @@ def _show_series(console: Console, world: Simulation) -> None:
         "These series have arrived:\n"
     )
     table = Table("series", "samples", "first", "last", "newest at")
+    table.columns[0].overflow = "fold"
     for column in table.columns[1:]:
         column.justify = "right"
     for labels, samples in world.receiver.samples.items():
@@ -141,25 +150,29 @@ def _show_plot(console: Console, world: Simulation) -> None:
         dict(labels)[panels.LABEL]: [after - before for (_, before), (_, after) in itertools.pairwise(samples)]
         for labels, samples in world.receiver.series(panels.METRIC).items()
     }
-    console.print(Text.from_ansi(_plot("requests per minute, by projectCode", lines)))
+    times = [minute.at for minute in world.minutes][1:]
+    console.print(Text.from_ansi(_plot("requests per minute, by projectCode", times, lines)))
 
 
 def _show_functions(console: Console, world: Simulation, panel: panels.Panels, computed_by: str) -> None:
-    console.print(f"\nWhat Grafana's panels ask for, computed by {computed_by}:\n", soft_wrap=True)
-    found = panel([minute.at for minute in world.minutes][2:])
+    console.print(f"\nWhat Grafana's panels ask for, computed by {computed_by}:\n")
+    times = [minute.at for minute in world.minutes][2:]
+    found = panel(times)
     for function in ("irate", "deriv", "idelta"):
         lines = {
             project: [number for number in numbers if number is not None]
             for project, numbers in found[function].items()
         }
-        console.print(Text.from_ansi(_plot(panels.expression(function), lines)))
+        console.print(Text.from_ansi(_plot(panels.expression(function), times, lines)))
 
 
-def _plot(title: str, lines: Mapping[str, Sequence[float]]) -> str:
+def _plot(title: str, times: Sequence[int], lines: Mapping[str, Sequence[float]]) -> str:
     plotext.clear_figure()
     plotext.theme("clear")
     plotext.plot_size(100, 14)
     plotext.title(title)
+    ticks = {place: clock_text(at) for place, at in enumerate(times, 1) if at % _TICK_SECONDS == 0}
+    plotext.xticks(list(ticks), list(ticks.values()))
     for marker, (name, values) in zip("•+x*o", sorted(lines.items()), strict=False):
         plotext.plot(list(values), label=f"projectCode {name}", marker=marker)
     return str(plotext.build())
@@ -235,7 +248,16 @@ def _wait_for_ctrl_c(console: Console) -> None:
     signal.signal(signal.SIGINT, before)
 
 
+def _end(number: int, _: object) -> None:
+    """What was started ends too, as after Ctrl-C."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup
+        signal.signal(signal.SIGHUP, _end)
     try:
         sys.exit(main())
     except KeyboardInterrupt:

@@ -27,10 +27,15 @@ def start(
     for _ in range(START_TRIES):
         port = free_port()
         process = launch(port)
-        done = wait_until(lambda: process.poll() is not None or is_ready(port), seconds)  # noqa: B023 - called at once
-        if done and process.poll() is None:
+        is_started = False
+        try:
+            done = wait_until(lambda: process.poll() is not None or is_ready(port), seconds)  # noqa: B023 - called at once
+            is_started = done and process.poll() is None
+        finally:  # also when the wait was interrupted
+            if not is_started:
+                stop(process)
+        if is_started:
             return process, port
-        stop(process)
     return None
 
 

@@ -143,7 +143,9 @@ class Simulation:
         signature = SigV4(token="session-token-of-the-demo")
         self.api = self._resources.enter_context(Api(now=self.clock))
         self.receiver = self._resources.enter_context(Receiver(auth=signature, now=self.clock, forward_url=forward_url))
-        folder = Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="demo-")))
+        # A run that was interrupted may still write there.
+        temporary = tempfile.TemporaryDirectory(prefix="demo-", ignore_cleanup_errors=True)
+        folder = Path(self._resources.enter_context(temporary))
         self.spool = folder / "spool"
         self.spool.mkdir()
         self._log = io.StringIO()

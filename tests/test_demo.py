@@ -3,6 +3,7 @@ gets a page."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import re
@@ -12,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,6 +89,7 @@ def test_an_outage_fills_the_spool_and_empties_it(output: str) -> None:
 def test_the_text_is_for_people(output: str) -> None:
     assert '{"' not in output, "a log line"
     assert "Traceback" not in output
+    assert output.count("08:10") == output.count("08:30") == 4, "the time at each plot"
     # Between two tables or plots stands a sentence; and numbers with more than four digits have their commas.
     assert not re.search(r"(?<![\d.,])\d{5,}", output)
     assert re.search(r"signed requests, \d+\.\d kB;", output)
@@ -136,11 +139,17 @@ def test_with_a_prometheus_its_functions_are_plotted(peer: Peer) -> None:
 
 
 @contextmanager
-def on_a_terminal(*arguments: str, **variables: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """The demo, whose text comes out of the descriptor."""
+def on_a_terminal(*arguments: str, columns: int = 0, **variables: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """The demo, whose text comes out of the descriptor. A terminal of 0 columns does not tell how many it has."""
     ours, its = pty.openpty()
+    termios.tcsetwinsize(its, (40 if columns else 0, columns))
     process = subprocess.Popen(
-        [*COMMAND, *arguments], cwd=ROOT, env=environment(**variables), stdout=its, stderr=subprocess.PIPE
+        [*COMMAND, *arguments],
+        cwd=ROOT,
+        env=environment(**variables),
+        stdout=its,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # tests may run under nohup
     )
     os.close(its)
     try:
@@ -180,6 +189,40 @@ def test_on_a_terminal_a_page_stays_until_ctrl_c() -> None:
         assert process.wait(timeout=60) == 0
         assert process.stderr is not None
         assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["SIGTERM", "a closed terminal"])
+def test_what_it_has_started_ends_with_it(peer: Peer, tmp_path: Path, number: signal.Signals) -> None:
+    peer("prometheus")
+    with on_a_terminal(TMPDIR=str(tmp_path)) as (process, terminal):
+        read(terminal, until="press Ctrl-C")
+        (config,) = tmp_path.glob("prometheus-*/prometheus.yml")
+        (prometheus,) = processes_of(str(config))
+        process.send_signal(number)
+        assert process.wait(timeout=60) == 128 + number
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert processes_of(str(config)) == [], f"{prometheus} goes on"
+    assert list(tmp_path.iterdir()) == []
+
+
+def processes_of(word: str) -> list[int]:
+    """Those that have it in an argument."""
+    found = []
+    for arguments in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if word.encode() in arguments.read_bytes():
+                found.append(int(arguments.parent.name))
+    return found
+
+
+def test_no_line_is_wider_than_the_terminal() -> None:
+    with on_a_terminal("--no-page", columns=80) as (process, terminal):
+        output = re.sub(r"\x1b\[[0-9;]*m", "", read(terminal, until=" plan my.yaml"))
+        assert process.wait(timeout=60) == 0
+    text, _, _ = output.partition(".venv/bin/pusher init https://api.example.com/usage -o my.yaml\r\n")  # to be copied
+    assert max(map(len, text.splitlines())) == 80
+    assert "…" not in text, "a label is cut off"
 
 
 def test_ctrl_c_within_a_minute_leaves_no_trace() -> None:
