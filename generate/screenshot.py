@@ -3,8 +3,10 @@ some minutes, within another outage."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from playwright.sync_api import Browser
@@ -36,6 +38,9 @@ def take(browser: Browser, picture: Path) -> None:
             world.set_switches(*switches)
             for _ in range(minutes):
                 world.run_minute()
+        last = world.minutes[-1]
+        sentence = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:8080", last.sentence)  # the port is another one every time
+        world.minutes[-1] = replace(last, sentence=sentence)
         options = {"viewport": SIZE, "reduced_motion": "reduce", "color_scheme": "light"}
         with rig.page(browser, server.url, **options) as (page, _):
             page.evaluate("queue")

@@ -137,6 +137,13 @@ def missing_colours(page: Page, panel: str) -> set[str]:
     )
 
 
+def test_the_numbers_of_a_chart_can_be_read(page: Page) -> None:
+    advance(page, 48)
+    for panel in panels.FUNCTIONS:
+        beside = page.evaluate(f"charts.{panel}.axes[1]._values.filter(text => text)")
+        assert len(beside) >= 3, (panel, beside)
+
+
 def test_the_answer_stands_beside_its_samples(page: Page, world: Simulation) -> None:
     at = world.minutes[-1].at
     expect(page.locator("#answer-status")).to_have_text("200")
@@ -448,3 +455,13 @@ def test_the_picture_in_the_readme_is_of_this_page(chromium: Browser, tmp_path: 
     assert picture.read_bytes()[:24] == committed[:24], "a PNG's first bytes are its signature and its size"
     assert len(committed) < screenshot.MAX_BYTES
     assert "](docs/demo.png)" in (ROOT / "README.md").read_text()
+
+
+def test_the_picture_is_the_same_whenever_it_is_made(
+    chromium: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(screenshot, "STORY", ((2, (Switch.OUTAGE,)),))
+    one, other = tmp_path / "one.png", tmp_path / "other.png"
+    screenshot.take(chromium, one)
+    screenshot.take(chromium, other)
+    assert one.read_bytes() == other.read_bytes()
