@@ -18,8 +18,9 @@ _HEAD = """# The receiver refuses samples
 This page is written by `make docs`, from the table by which the log explains a refusal.
 
 The log line of a run quotes the receiver after "it said". Find its text in the first column; an ellipsis stands for
-anything. Samples under `rejected` are lost. Those under `spooled` wait until the receiver takes them:
-[What an answer means](../operations.md#what-an-answer-means). A text that is not here counts as `http_STATUS`.
+anything. Samples under `rejected` are lost, and counted by the reason in the last column, or as `http_STATUS` when the
+text is not here. Those under `spooled` wait until the receiver takes them, and count as `http_STATUS` in any case:
+[What an answer means](../operations.md#what-an-answer-means).
 
 [Set the variables](README.md#set-these-first), then print what was refused within the last hour:
 
