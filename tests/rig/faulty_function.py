@@ -42,9 +42,11 @@ class FaultyFunction:
     clock: StandingClock
     capture: pytest.CaptureFixture[str]
     more_jobs: int = 0
+    records: str = "[]"
     value: str = "value"
     spool: str = ""
     env_vars: Mapping[str, str] = field(default_factory=dict)
+    answer: Answer | None = None  # of the API, in place of the two records
     # The logger of a service writes where its first one did: a service for each test.
     service: str = field(default_factory=lambda: f"s-{uuid.uuid4()}")
 
@@ -72,10 +74,12 @@ class FaultyFunction:
         page = Answer(200, {"Content-Type": "text/plain"}, b"a 1\n")
         target = self.api.serve("/metrics", page).removeprefix("http://").removesuffix("/metrics")
         jobs = [job(url), *(job(url, f"another-{index}") for index in range(self.more_jobs))]
-        jobs[0]["metrics"][0]["value"] = self.value
+        jobs[0]["metrics"][0] |= {"records": self.records, "value": self.value}
         scraped = {"job_name": "node", "static_configs": [{"targets": [target, "127.0.0.1:1"]}]}
         self.config.write_text(config_text(jobs, [endpoint(self.amp, "amp")], scrape_configs=[scraped]))
 
     def _records(self, _: Request) -> Answer:
+        if self.answer is not None:
+            return self.answer
         at = self.clock.now_ms()
         return Answer.json([{"id": "a", "value": 1, "at": at}, {"id": "b", "at": at}])

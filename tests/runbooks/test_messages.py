@@ -11,8 +11,10 @@ import pytest
 
 from lambda_remote_write.app import PushFailed
 from lambda_remote_write.events import BadEvent
+from lambda_remote_write.model.drop_reasons import DropReason
 from sandbox.amp import Receiver
 from sandbox.api import Api
+from sandbox.server import Answer
 from tests.rig.clock import StandingClock
 from tests.rig.faulty_function import NOT_ALLOWED, PUSHER, SERIES_LIMIT, FaultyFunction
 from tests.rig.runbooks import FOLDER
@@ -54,4 +56,17 @@ def test_the_page_of_errors_names_what_failed_runs_say(function: FaultyFunction,
     fail({})
     names = looked_for("errors.md", "the message says") - OF_LAMBDA - {"Spool", "no"}
     assert len(names) >= 5
+    assert sorted(name for name in names if name not in "\n".join(said)) == []
+
+
+def test_the_page_of_failed_metrics_names_what_reports_say(function: FaultyFunction) -> None:
+    """Reasons of skipped records, or words of the sentence that says why a metric has failed."""
+    said = list[str](DropReason)
+    for record in ({"id": "a"}, {"id": "a", "value": None}):
+        function.answer = Answer.json([record | {"at": function.clock.now_ms()}])
+        said += function.lines({})
+    function.records = "items[]"
+    said += function.lines({})
+    names = looked_for("metric-failed.md", "the reason says") - {"records"}
+    assert len(names) >= 10
     assert sorted(name for name in names if name not in "\n".join(said)) == []

@@ -46,9 +46,9 @@ def paste(request: pytest.FixtureRequest, peer: Peer, tmp_path: Path) -> Paste:
         environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
 
     def run(commands: str) -> str:
-        script = f"set -eu\n{setup}\n{commands}"
+        command = [shell, "-c", f"set -eu\n{setup}\n{commands}"]
         done = subprocess.run(
-            [shell, "-c", script],
+            command,
             cwd=tmp_path,
             env=environment,
             capture_output=True,
