@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.rig.runbooks import INDEX, REFUSALS, Shell, blocks, pages
+from tests.rig.faulty_function import FaultyFunction
+from tests.rig.runbooks import FOLDER, INDEX, REFUSALS, Shell, blocks, pages
+from tests.rig.stack_in_aws import StackInAws
 
 pytestmark = pytest.mark.slow
 
@@ -43,6 +45,22 @@ def test_the_commands_of_a_page_run_and_show_what_has_happened(shell: Shell, pag
     complaints = [line for line in done.stderr.splitlines() if line and not line.startswith("--- block")]
     assert complaints == []
     assert [word for word in SHOWN[page.stem] if word not in done.stdout] == [], done.stdout
+
+
+def test_a_schedule_that_was_disabled_by_hand_runs_again(
+    world: tuple[StackInAws, FaultyFunction], shell: Shell
+) -> None:
+    """A deployment would not see it: for CloudFormation the schedule's parameter has not changed."""
+    scheduler = world[0].client("scheduler")
+    (name,) = (one["Name"] for one in scheduler.list_schedules()["Schedules"])
+    before = scheduler.get_schedule(Name=name)
+    kept = {key: before[key] for key in ("ScheduleExpression", "FlexibleTimeWindow", "Target")}
+    scheduler.update_schedule(Name=name, State="DISABLED", **kept)
+    (block,) = (one for one in blocks(FOLDER / "silence.md") if "update-schedule" in one)
+    done = shell(block)
+    assert (done.returncode, done.stderr) == (0, "")
+    after = scheduler.get_schedule(Name=name)
+    assert (after["State"], {key: after[key] for key in kept}) == ("ENABLED", kept)
 
 
 def test_version_2_opens_no_pager_which_would_swallow_what_is_pasted_after_it(shell: Shell) -> None:
