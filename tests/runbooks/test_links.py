@@ -72,7 +72,8 @@ def test_a_page_has_its_five_parts_in_order(page: Path) -> None:
 
 AWS_NAMES = {
     "AsyncEventsDropped", "DiscardedSamples", "ActiveSeries",  # metrics
-    "RetriesExhausted", "EventAgeExceeded", "BackfillStopped", "BadEvent",  # what an event or an execution ended with
+    "RetriesExhausted", "EventAgeExceeded", "BackfillStopped",  # what an event or an execution ended with
+    "BadEvent", "PushFailed",  # what a run ended with
 }  # fmt: skip
 
 
