@@ -58,6 +58,11 @@ class Body:
     variables: list[str] = field(default_factory=list)
 
 
+def without_actions(text: str) -> str:
+    """What json_exporter sends as it stands."""
+    return _ACTION.sub("", text)
+
+
 def translated(content: str, parameters: Parameters) -> Body:
     """Raises Untranslatable, with the action that has no counterpart."""
     body, end, trims = Body(), 0, False

@@ -10,7 +10,7 @@ from lambda_remote_write.config.http_client import RESERVED_FOR_REMOTE_WRITE, RE
 
 from .tree import DroppedKeys, Entry, List, Map, Scalar, listing, mapping, scalar
 
-_AUTH = ("basic_auth", "authorization", "oauth2", "sigv4", "bearer_token", "bearer_token_file")
+AUTHENTICATIONS = ("basic_auth", "authorization", "oauth2", "sigv4", "bearer_token", "bearer_token_file")
 _OWN_BLOCK = "write it as basic_auth or authorization, of which there is one already or which this text does not fit"
 _NO_BLOCK = (
     "requests go out without Authorization, as its text is not known here: write it as basic_auth or authorization"
@@ -38,7 +38,7 @@ def move_userinfo(client: Map, key: str) -> None:
     user, _, host = parts.netloc.rpartition("@")
     name, _, password = user.partition(":")
     entry.value = Scalar(urlunsplit(parts._replace(netloc=host)), entry.value.style)
-    if not any(client.get(auth) for auth in _AUTH):
+    if not any(client.get(auth) for auth in AUTHENTICATIONS):
         client.put("basic_auth", mapping(username=unquote(name), password=unquote(password)))
 
 
@@ -53,7 +53,7 @@ def put_headers(client: Map, headers: Entry, dropped: DroppedKeys, *, for_remote
         is_auth = header.key.lower() == "authorization"
         if is_auth and _put_authorization(client, header):
             continue
-        if is_auth and not any(client.get(auth) for auth in _AUTH):
+        if is_auth and not any(client.get(auth) for auth in AUTHENTICATIONS):
             plain.entries.append(dropped.by_hand(header, _NO_BLOCK))
         elif header.key.lower() in reserved:
             plain.entries.append(dropped.note(header, _OWN_BLOCK if is_auth else "the client sets this header itself"))
@@ -78,7 +78,7 @@ def _named(header: Entry) -> Entry:
 
 def _put_authorization(client: Map, header: Entry) -> bool:
     """True when the header's value could be said as a block."""
-    if not isinstance(header.value, Scalar) or any(client.get(auth) for auth in _AUTH):
+    if not isinstance(header.value, Scalar) or any(client.get(auth) for auth in AUTHENTICATIONS):
         return False
     scheme, _, credentials = header.value.text.strip().partition(" ")
     if scheme.lower() == "basic":

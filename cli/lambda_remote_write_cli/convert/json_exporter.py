@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
+from lambda_remote_write.config import scalars, templates
+
 from . import go_template, jsonpath, probe_job, prometheus
-from .http_client import move_userinfo, put_headers
+from .http_client import AUTHENTICATIONS, move_userinfo, put_headers
 from .jsonpath import Untranslatable
 from .layouts import ModulesConfig, with_modules
 from .probes import Probe, probes_of
@@ -54,6 +56,15 @@ _ENGINE = (
 )
 _BODY_BY_HAND = (
     "Write the body that is to be sent: {now} and {now-1h} in it are times, {label.NAME} is a label of the target"
+)
+_BODY_BRACES = (
+    "{names}: filled here, where json_exporter sends these characters. Write them in another way: in JSON \\u007b is "
+    "the opening brace"
+)
+_HEADER_COUNTS = "the header Authorization is sent in its place"
+_TRANSFORMATION = (
+    "a build of json_exporter that reads this key changes the document first, and only JSONPath is translated: write "
+    "the paths for the document as the API answers it"
 )
 _ZONE = "# UTC, where json_exporter took the zone of its machine; another one is a timezone beside format"
 _NO_JOB_ASKS = "the parameters are those of Prometheus's request, which pusher convert --prometheus FILE reads"
@@ -148,20 +159,32 @@ class _Module:
             case "headers":
                 put_headers(self.client, entry, self.dropped, for_remote_write=False)
             case "http_client_config":
-                self.client.entries += entry.map.entries
+                self.client.entries += map(self._client_entry, entry.map.entries)
             case "body":
                 pass  # each job has its own
             case "valid_status_codes":
                 self.client.put(entry.key, entry.value, entry)
             case _:
-                self.client.entries.append(self.dropped.note(entry, _OTHER_KEY))
+                self.client.entries.append(_other_key(entry, self.dropped))
+
+    def _client_entry(self, entry: Entry | Comment) -> Entry | Comment:
+        """Go's client leaves a block out where the request has the header already."""
+        has_header = any(header.key.lower() == "authorization" for header in self.block.map("headers").pairs())
+        if has_header and isinstance(entry, Entry) and entry.key in AUTHENTICATIONS:
+            return self.dropped.note(entry, _HEADER_COUNTS)
+        return entry
 
     def _put_body(self, job: Map, probe: Probe | None) -> None:
         """A template is filled with what Prometheus had asked with."""
         content = self.block.map("body").get("content")
         if content is None or not content.text:
             return
-        if self.block.map("body").text("templatize") != "true" or "{{" not in content.text:
+        is_template = _is_true(self.block.map("body").text("templatize")) and "{{" in content.text
+        if filled := _filled_here(go_template.without_actions(content.text) if is_template else content.text):
+            placed = job.put("body", content.value, content)
+            self.dropped.change_by_hand(placed, content, _BODY_BRACES.format(names=", ".join(filled)))
+            return
+        if not is_template:
             job.put("body", content.value, content)
             return
         try:
@@ -177,8 +200,8 @@ class _Module:
             job.put("refs", mapping(flow=True, **{name: f"env:{name}" for name in body.variables}))
         if body.format:
             zone = {"timezone": body.zone} if body.zone not in ("", "UTC") else {}
-            templates = job.put("templates", mapping(flow=True, format=body.format, **zone))
-            templates.beside = "" if body.zone else _ZONE
+            written = job.put("templates", mapping(flow=True, format=body.format, **zone))
+            written.beside = "" if body.zone else _ZONE
 
     def job(self, name: str, probe: Probe | None) -> Map:
         """The json_configs entry, for what Prometheus had asked with this module."""
@@ -200,6 +223,25 @@ class _Module:
 
 def _unknown(name: str) -> NoReturn:
     raise Untranslatable(_NO_JOB_ASKS)
+
+
+def _filled_here(text: str) -> list[str]:
+    """What would be filled in a text that json_exporter sends as it is."""
+    return [f"{{{name}}}" for name in templates.names(text) if name.startswith(("now", "label.", "ref."))]
+
+
+def _is_true(text: str) -> bool:
+    try:
+        return scalars.boolean(text)
+    except ValueError:
+        return False
+
+
+def _other_key(entry: Entry, dropped: DroppedKeys) -> Comment:
+    """Releases read no such key; builds with jq have one that changes the document."""
+    if entry.key.lower().startswith("transform"):
+        return dropped.by_hand(entry, f"{entry.key}: {_TRANSFORMATION}")
+    return dropped.note(entry, _OTHER_KEY)
 
 
 # one metric
@@ -315,16 +357,18 @@ class _Metric:
         if labels.entries:
             self.block.put("labels", labels)
         self._timestamp()
-        if self.metric.text("allow_missing_key") == "true":
+        if _is_true(self.metric.text("allow_missing_key")):
             self.block.put("on_missing", scalar("skip"))
         for entry in self.metric.pairs():
             if entry.key not in _READ:
-                self.block.entries.append(self.dropped.note(entry, _OTHER_KEY))
+                self.block.entries.append(_other_key(entry, self.dropped))
 
     def _timestamp(self) -> None:
-        if entry := self.metric.get("epochtimestamp"):
-            path = jsonpath.single_path(entry.text, "epochtimestamp")
-            block = Map([Entry("path", scalar(path.text)), Entry("format", scalar("unix_ms"))], flow=True)
+        if (entry := self.metric.get("epochtimestamp")) and entry.text:
+            if not _paths([entry.text]):
+                raise Untranslatable("epochtimestamp has no path in braces")
+            path = jsonpath.value_expression(entry.text)
+            block = Map([Entry("path", scalar(path)), Entry("format", scalar("unix_ms"))], flow=True)
             self.block.put("timestamp", block, entry).beside = f"# {_MILLISECONDS}"
         if entry := self.metric.get("epochTimestamp"):
             try:
