@@ -38,6 +38,9 @@ WRITTEN: dict[str, Callable[[str], str]] = {
     "JSON in UTF-8": lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
     "JSON as PHP writes it": lambda text: json.dumps(text)[1:-1].replace("/", "\\/"),
     "JSON as Go writes it": lambda text: json.dumps(text)[1:-1].replace("<", "\\u003c").replace("&", "\\u0026"),
+    # System.Text.Json escapes what HTML does not take, and more, in upper case; ASP.NET's pages likewise.
+    "JSON as .NET writes it": lambda text: text.replace(SECRET, r"pa$$ w/ord\u002B\u00FC\u003C\u0026\u0027\u00227f3a"),
+    "HTML as .NET writes it": lambda text: text.replace(SECRET, "pa$$ w/ord&#x2B;&#xFC;&lt;&amp;&#x27;&quot;7f3a"),
     "HTML": html.escape,
     "JSON in JSON": lambda text: json.dumps(json.dumps(text)[1:-1])[1:-1],
     "percent-encoded in HTML": lambda text: html.escape(quote_plus(text)),

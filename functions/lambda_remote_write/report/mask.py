@@ -219,6 +219,15 @@ def _escaped_like_go(text: str) -> str:
     return json.dumps(text)[1:-1].replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
+def _escaped_like_dotnet(text: str) -> str:
+    escaped = re.sub(r"\\u[0-9a-f]{4}", lambda code: f"\\u{code[0][2:].upper()}", json.dumps(text)[1:-1])
+    return re.sub(r"[&'+<>`]", lambda char: f"\\u{ord(char[0]):04X}", escaped.replace('\\"', "\\u0022"))
+
+
+def _html_like_dotnet(text: str) -> str:
+    return re.sub(r"\+|[^\x00-\x7f]", lambda char: f"&#x{ord(char[0]):X};", _html(text))
+
+
 _ENCODERS: tuple[Callable[[str], str], ...] = (
     lambda text: text,
     _percent,
@@ -233,7 +242,9 @@ _ENCODERS: tuple[Callable[[str], str], ...] = (
     lambda text: json.dumps(text, ensure_ascii=False)[1:-1].replace("/", "\\/"),
     lambda text: json.dumps(text)[1:-1].replace("/", "\\/"),
     _escaped_like_go,
+    _escaped_like_dotnet,
     _html,
+    _html_like_dotnet,
     lambda text: _html(text).replace("&#x27;", "&#39;").replace("&quot;", "&#34;"),
     lambda text: repr(text)[1:-1],
     printable,
