@@ -17,7 +17,7 @@ from lambda_remote_write.config.schema import BodyFormat, CsvOptions
 from lambda_remote_write.http.body_kind import advice
 from lambda_remote_write.json_api.csv_records import MAX_CELLS
 from lambda_remote_write.json_api.decode import NotJson, decode_body
-from lambda_remote_write.json_api.xml_document import MAX_DEPTH, document
+from lambda_remote_write.json_api.xml_document import MAX_DEPTH, BadXml, document
 from lambda_remote_write.model.reason_counts import ReasonCounts
 from sandbox.server import Answer
 from tests.rig.json_source import NOW_MS, Rig, error, example, skipped
@@ -432,10 +432,22 @@ BAD_XML = [
     ("too deep", "<a>" * (MAX_DEPTH + 1) + "</a>" * (MAX_DEPTH + 1), "its elements are nested deeper than 200 levels"),
     ("a million levels", "<a>" * 1_000_000, "its elements are nested deeper than 200 levels, line 1 column 601"),
     ("a tag that is not closed", "<a>\n <b>1</a>", "mismatched tag, line 2 column 8"),
-    ("cut off", "<a><b>1</b>", "no element found, line 1 column 12"),
+    ("cut off", "<a><b>1</b>", "no element found, line 1 column 12; it ends before its last element does"),
+    ("cut off in a tag", "<a><b", "unclosed token, line 1 column 4; it ends before its last element does"),
+    ("cut off in CDATA", "<a><![CDATA[1", "unclosed CDATA section, line 1 column 14; it ends before its last element"),
     ("two documents", "<a/><b/>", "junk after document element, line 1 column 5"),
     ("an attribute twice", '<a b="1" b="2"/>', "duplicate attribute, line 1 column 10"),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"<b/>" * 1_000_000, b"<b c='' d='' e='' f='' g='' h='' i='' j=''/>" * 115_000],
+    ids=["elements", "attributes"],
+)
+def test_xml_has_a_bounded_number_of_elements_and_attributes(content: bytes) -> None:
+    with pytest.raises(BadXml, match="more than 1,000,000 elements and attributes; ask for less at once"):
+        document(b"<a>" + content + b"</a>")
 
 
 @table("content, detail", BAD_XML)

@@ -318,6 +318,7 @@ def test_links_in_headers_that_go_in_a_ring_fail(rig: Rig) -> None:
     rig.api.serve("/doc", linked({1: ["<?p=2>; rel=next"], 2: ["<?p=3>; rel=next"], 3: ["<?p=2>; rel=next"]}))
     report = rig.push(rig.job(ITEMS, keys=HEADER_LINK))
     assert "page that was read before" in error(report)
+    assert error(report).endswith("does the header Link name the next page? With max_pages: 3 it is the last one")
     assert len(rig.api.requests) == 3
 
 
@@ -341,6 +342,7 @@ def test_a_cursor_in_a_header_that_repeats_fails(rig: Rig) -> None:
     rig.api.serve("/doc", lambda request: Answer.json(page(next(count)), headers={"X-Next": "same"}))
     report = rig.push(rig.job(ITEMS, keys=HEADER_CURSOR))
     assert "page that was read before" in error(report)
+    assert error(report).endswith("does pagination.path name the next page? With max_pages: 2 it is the last one")
     assert len(rig.api.requests) == 2
 
 

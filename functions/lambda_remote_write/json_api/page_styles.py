@@ -49,6 +49,7 @@ class PageStyle(ABC):
     """One style, for one walk."""
 
     sought: Sought | None = None
+    leads_by = "pagination.path"
     same_page = "the address at pagination.path leads to the same answer"
     overlap = "does the list change while it is read, or does pagination.path find another page's address?"
 
@@ -125,6 +126,7 @@ class NextLink(PageStyle):
 class LinkHeader(PageStyle):
     """The header `Link` has the next address, with `rel="next"` (RFC 8288)."""
 
+    leads_by = "the header Link"
     same_page = 'the address with rel="next" in the header Link leads to the same answer'
     overlap = "does the list change while it is read?"
 

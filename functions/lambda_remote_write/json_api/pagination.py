@@ -215,7 +215,10 @@ class PageWalk:
             request = url, self._request.body_with(cursor)
             if request in seen:
                 what = f"cursor {cursor!r:.60}" if self._request.has_cursor_in_body else shown_url(url)
-                raise FetchError(f"page {len(self.pages)} names a page that was read before: {what}")
+                detail = (
+                    f"does {style.leads_by} name the next page? With max_pages: {len(self.pages)} it is the last one"
+                )
+                raise FetchError(f"page {len(self.pages)} names a page that was read before: {what}; {detail}")
             seen.add(request)
             yield request
             last = self._last(self._base(url))

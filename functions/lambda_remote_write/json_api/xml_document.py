@@ -12,7 +12,16 @@ from xml.parsers import expat
 
 MAX_DEPTH = 200
 """Of elements in elements. SOAP and libvirt have about ten."""
+MAX_NODES = 1_000_000
+"""Elements and attributes of one body: each takes up to 300 bytes of memory, where it may take four in the body."""
 _NO_ENTITY = "; only those of XML itself (&amp;, &lt;, …) are read; ask the API for JSON, or for text without others"
+_AT_THE_END = (
+    expat.errors.XML_ERROR_NO_ELEMENTS,
+    expat.errors.XML_ERROR_UNCLOSED_TOKEN,
+    expat.errors.XML_ERROR_PARTIAL_CHAR,
+    expat.errors.XML_ERROR_UNCLOSED_CDATA_SECTION,
+)
+"""What expat says of a text that stops."""
 _QUOTED = rb"""\s*(?:"[^"]*"|'[^']*')"""
 _DOCTYPE = re.compile(
     rb"(?>(?:<\?.*?\?>|<!--.*?-->|\s+)*)(?P<doctype><!DOCTYPE\s+[^\s<>\[\"']+"
@@ -40,6 +49,8 @@ def document(content: bytes | bytearray) -> Element:
     except expat.ExpatError as error:
         reason = expat.ErrorString(error.code)
         hint = _NO_ENTITY if error.code == expat.errors.codes[expat.errors.XML_ERROR_UNDEFINED_ENTITY] else ""
+        if reason in _AT_THE_END and builder.is_open:
+            hint = "; it ends before its last element does: the API may have cut it off"
         raise BadXml(f"{reason}, line {error.lineno} column {error.offset + 1}{hint}") from None
     return builder.root
 
@@ -63,6 +74,12 @@ class _Builder:
         self._item: Element | None = self.root
         self._texts: list[str] = []
         self._around: list[tuple[Element | None, list[str]]] = []
+        self._nodes = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an element has begun that has not ended."""
+        return bool(self._around)
 
     def _refused(self, detail: str) -> BadXml:
         return BadXml(f"{detail}, line {self._parser.CurrentLineNumber} column {self._parser.CurrentColumnNumber + 1}")
@@ -76,6 +93,9 @@ class _Builder:
     def start(self, name: str, attributes: dict[str, str]) -> None:
         if len(self._around) >= MAX_DEPTH:
             raise self._refused(f"its elements are nested deeper than {MAX_DEPTH} levels")
+        self._nodes += 1 + len(attributes)
+        if self._nodes > MAX_NODES:
+            raise self._refused(f"it has more than {MAX_NODES:,} elements and attributes; ask for less at once")
         self._around.append((self._item, self._texts))
         self._item = {f"@{attribute}": text for attribute, text in attributes.items()} or None
         self._texts = []
