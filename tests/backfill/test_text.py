@@ -356,7 +356,7 @@ def large_page(form: str) -> str:
     """Families with many series, as a dump has them: a series' samples together, labels of all kinds and lengths."""
     chance = random.Random(11)
     unit, lines = 1 if form == "openmetrics" else 1000, []
-    for family in range(20):
+    for family in range(9):
         lines.append(f"# TYPE metric_{family} gauge")
         for series in range(50):
             note = "".join(chance.choices('ab {}",=#\\\n한🦊', k=chance.randrange(200, 1_200)))
@@ -375,10 +375,10 @@ def test_a_text_of_many_blocks_arrives_to_the_last_bit(rig: Rig, form: str, more
     """No border between two blocks costs, doubles or changes a sample; the client library reads the same."""
     page = large_page(form)
     content = page.encode()
-    assert len(content) > 10_000_000  # a block has two
+    assert len(content) > 4_500_000  # a block has two million bytes
     path = rig.file(f"page{more}", gzip.compress(content, 1) if more else content)
     event = {"from": path, "format": form}
     answer = rig.backfill(event)
     assert answer["skipped"] == {}
-    assert answer["samples"] == rig.receiver.accepted == 20 * 50 * 12
+    assert answer["samples"] == rig.receiver.accepted == 9 * 50 * 12
     assert rig.stored == read_by_the_client(page, form)
