@@ -22,12 +22,15 @@ from sandbox.api import Api
 from tests.rig.needs import Building, Peer, Require
 
 # How long an example takes says something about the machine, and nothing about the code.
-# In CI the examples are the same at every run: a new counterexample is for the one who looks for it, not for a landing.
+# In CI the examples are the same at every run, and fewer: a new counterexample is for the one who looks for it, not for
+# a landing.
+IS_CI = os.environ.get("CI") == "true"
 settings.register_profile(
     "any machine",
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
-    derandomize=os.environ.get("CI") == "true",
+    derandomize=IS_CI,
+    max_examples=50 if IS_CI else 100,
 )
 settings.register_profile("unit", settings.get_profile("any machine"), max_examples=25)
 settings.load_profile("any machine")
