@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.faults.matrix import CASES, SERIES, Case, play, title
 
 pytestmark = pytest.mark.slow
 
+# A run that has no time left for the spool names what it does not deliver. On a machine that stood still it may then
+# have five times as long: what is promised to a case that `may_lose` nothing is promised with enough time.
+PATIENCE = (1, 5)
+
 
 @pytest.mark.parametrize("case", CASES, ids=title)
 def test_nothing_is_lost(case: Case) -> None:
-    row = play(case)
-    assert row.samples == SERIES * row.runs
-    assert (row.lost, row.problems, row.in_order) == (0, [], True), row
-    if not case.may_lose:
-        assert row.named == 0, row
+    for patience in PATIENCE:
+        row = play(replace(case, seconds=case.seconds * patience))
+        assert row.samples == SERIES * row.runs
+        assert (row.lost, row.problems, row.in_order) == (0, [], True), row
+        if case.may_lose or row.named == 0:
+            return
+    assert row.named == 0, row

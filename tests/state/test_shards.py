@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import md5
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -611,10 +612,12 @@ OUTAGES = {
 }
 
 
-@pytest.mark.parametrize(
-    ("store", "at_once"), [("folder", False), ("s3", True)], ids=["folder, one after the other", "s3, side by side"]
-)
-@pytest.mark.parametrize("outage", OUTAGES)
+# Each outage in one of the two ways in which shards run.
+IN_TURN, AT_ONCE = ("folder", False), ("s3", True)
+WAYS = [(outage, *way) for outage, way in zip(OUTAGES, cycle([AT_ONCE, IN_TURN]), strict=False)]
+
+
+@pytest.mark.parametrize(("outage", "store", "at_once"), WAYS)
 def test_no_tick_is_missing_or_there_twice(tmp_path: Path, outage: str, store: str, at_once: bool) -> None:
     with fleet_of(tmp_path, store) as fleet:
         for index, shards in enumerate(NUMBERS):
