@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.rig.stack import ROOT
@@ -28,3 +28,14 @@ def alerts_of(page: Path) -> set[str]:
     """The alarms and rules that the line below the title names."""
     found = re.match(r"# .*\n\nFor ([^.(]*)\.", page.read_text())
     return set(re.findall(r"`(\w+)`", found[1].partition(", which")[0])) if found else set()
+
+
+def run_after_setup(
+    shell: str, commands: str, folder: Path, environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Runs commands of a page, after those of the index, in a folder; the first that fails ends them."""
+    (setup,) = blocks(INDEX)
+    return subprocess.run(
+        [shell, "-c", f"set -eu\n{setup}\n{commands}"], cwd=folder, env=environment,
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from tests.rig.command_line import SOURCES, aws_program, pusher_program
 from tests.rig.delivery import ENVIRONMENT
 from tests.rig.faulty_function import NOT_ALLOWED, OPERATOR, REPORT, SERIES_LIMIT, TIMED_OUT, FaultyFunction
 from tests.rig.needs import Peer, Require
-from tests.rig.runbooks import INDEX, Shell, blocks
+from tests.rig.runbooks import Shell, run_after_setup
 from tests.rig.stack import Stack, load_template, translate
 from tests.rig.stack_in_aws import StackInAws
 
@@ -100,23 +99,10 @@ def shell(world: tuple[StackInAws, FaultyFunction], programs: Path, tmp_path: Pa
     """Runs the commands in bash, after those of the index, in the folder of the config."""
     aws, function = world
     happened(aws, function)
-    (setup,) = blocks(INDEX)
     environment = {
         **ENVIRONMENT, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "200", "HOME": str(tmp_path),
         "PYTHONPATH": os.pathsep.join([SOURCES["PYTHONPATH"], *sys.path]), "AWS_ENDPOINT_URL": aws.url,
         "AWS_MAX_ATTEMPTS": "1",
     }  # fmt: skip
 
-    def run(commands: str) -> subprocess.CompletedProcess[str]:
-        script = f"set -eu\n{setup}\n{commands}"
-        return subprocess.run(
-            ["bash", "-c", script],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-
-    return run
+    return lambda commands: run_after_setup("bash", commands, tmp_path, environment)

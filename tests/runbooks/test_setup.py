@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 
 from tests.rig.command_line import SOURCES
 from tests.rig.needs import Peer
-from tests.rig.runbooks import FOLDER, INDEX, blocks
+from tests.rig.runbooks import FOLDER, blocks, run_after_setup
 
 # Prints the outputs of the stack or the messages of the log, or copies the payload into the answer.
 AWS = """#!/bin/sh
@@ -40,22 +39,12 @@ def paste(request: pytest.FixtureRequest, peer: Peer, tmp_path: Path) -> Paste:
     (tmp_path / "aws").write_text(AWS)
     (tmp_path / "aws").chmod(0o755)
     (tmp_path / "outputs.json").write_text(json.dumps([{"OutputKey": k, "OutputValue": v} for k, v in OUTPUTS.items()]))
-    (setup,) = blocks(INDEX)
     environment = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "HOME": str(tmp_path), **SOURCES}
     if "LD_LIBRARY_PATH" in os.environ:
         environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
 
     def run(commands: str) -> str:
-        command = [shell, "-c", f"set -eu\n{setup}\n{commands}"]
-        done = subprocess.run(
-            command,
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = run_after_setup(shell, commands, tmp_path, environment)
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""
         return done.stdout
