@@ -37,7 +37,7 @@ STATE_WRITES_PER_MONTH = HOURS * 6  # every ten minutes
 LISTINGS = 2  # with each of them: of one endpoint's entries, and of the endpoints that have any
 DASHBOARD_MONTH = 3.00
 AMP_BILLION_QUERY_SAMPLES = 0.10
-RULES, SAMPLES_PER_RULE = 21, 1_000  # of rules/; with one shard and 50 targets they read fewer, every minute
+RULES, SAMPLES_PER_RULE = 22, 1_000  # of rules/; with one shard and 50 targets they read fewer, every minute
 LOG_BYTES_PER_RUN = 3_000  # one report line, one metrics line and Lambda's own
 
 

@@ -119,6 +119,14 @@ def _now() -> list[Panel]:
             Query(f"sum({newest('pusher_new_series_limited', STACK)})", "series"),
             Threshold(1, ORANGE),
         ),
+        stat(
+            "Configs refused",
+            "Stacks whose newest config is refused or cannot be read, so that runs use the last good one. "
+            "Runbook: docs/runbooks/bad-config.md",
+            "short",
+            Query(f"sum(1 - min by (instance) ({newest('pusher_config_last_reload_successful', STACK)}))", "stacks"),
+            Threshold(1, ORANGE),
+        ),
         names(
             "Version",
             "Versions that sent samples within the lookback.",
@@ -129,21 +137,21 @@ def _now() -> list[Panel]:
             "Interval of the schedule. The lookback should be at least twice as long.",
             "s",
             Query(f"max({newest('pusher_schedule_interval_seconds', STACK)})", "interval"),
-            width=6,
+            width=5,
         ),
         stat(
             "Shards",
             "Shards of the split in force, of the stack with the most.",
             "short",
             Query(f"max({newest('pusher_shards', STACK)})", "shards"),
-            width=6,
+            width=5,
         ),
         stat(
             "Series",
             "Series that the environments remember.",
             "short",
             Query(f"sum({newest('pusher_series_cache_size', STACK)})", "series"),
-            width=6,
+            width=5,
         ),
         stat(
             "Entries waiting",
@@ -151,7 +159,7 @@ def _now() -> list[Panel]:
             "short",
             Query(f"sum({newest('pusher_spool_entries', ENDPOINT)})", "entries"),
             Threshold(1, ORANGE),
-            width=6,
+            width=5,
         ),
     ]
 

@@ -308,6 +308,17 @@ def test_a_bad_new_config_is_refused_loudly_and_the_last_good_one_stays(function
     assert "config_refused" not in function({})
 
 
+def test_a_run_says_as_a_series_whether_the_newest_config_is_in_use(function: Function) -> None:
+    jobs = [job(f"{function.api.url}/records")]
+    good = config_text(jobs, [endpoint(function.amp, "amp")], self_metrics=True)
+    for text in (good, "json_configs: 7\n", good):
+        function.config.write_text(text)
+        function({})
+        function.clock.ahead += 60
+    (points,) = function.amp.series("pusher_config_last_reload_successful").values()
+    assert [value for _, value in points] == [1, 0, 1]
+
+
 def test_a_new_good_config_is_taken_and_series_keep_their_order(function: Function) -> None:
     function({})
     other = job(f"{function.api.url}/records", scrape_timeout="5s")

@@ -50,8 +50,7 @@ class App:
         self._source = dependencies.config_source()
         self._metrics = dependencies.env_vars.get("PUSHER_METRICS", "") or ALARM_METRICS
         self._run_log = RunLog(dependencies.env_vars.get("POWERTOOLS_SERVICE_NAME", ""), self._metrics)
-        self._loaded_config: Config | None = None
-        self._pinned = ""
+        self._loaded: Loaded | None = None  # at the last invocation
         self._environments: dict[Shard, Environment] = {}  # the one used last at the end
         self._split: Resharding | None = None
 
@@ -59,16 +58,14 @@ class App:
         """An event -> the report. Raises PushFailed, BackfillStopped, BadEvent, ConfigError or Unreadable, each logged
         once."""
         request_id = str(getattr(context, "aws_request_id", ""))
-        facts = {"request_id": request_id, "cold_start": self._loaded_config is None}
+        facts = {"request_id": request_id, "cold_start": self._loaded is None}
         try:
             action, options = parse_event(event, self._actions)
             if action not in self._actions:
                 other = "PusherFunction" if action == "push" else "OperatorFunction"
                 raise BadEvent(f"action: this function never does {action}; invoke {other} with this event")
             deadline = deadline_of(context)
-            loaded = self._load(deadline)
-            self._loaded_config = loaded.config
-            self._pinned = "" if loaded.refused else loaded.pinned
+            self._loaded = loaded = self._load(deadline)
             if loaded.refused:
                 self._run_log.refused(loaded.refused, facts)
             result = _ACTIONS[action](self, loaded.config, options, deadline, facts)
@@ -91,8 +88,9 @@ class App:
         environments[shard] = before
         while len(environments) > 1 and sum(len(one.series) for one in environments.values()) > MAX_SERIES:
             del environments[next(iter(environments))]
-        if self._pinned:
-            before.state.use_config(self._pinned)
+        before.config_refused = self._loaded.refused if self._loaded else ""
+        if self._loaded and self._loaded.pinned and not self._loaded.refused:
+            before.state.use_config(self._loaded.pinned)
         return before
 
     def _load(self, deadline: float) -> Loaded:

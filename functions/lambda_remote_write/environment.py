@@ -69,6 +69,7 @@ class Environment:
         """`observers`, by job, are called with every new series. With `gap_backfill`, scrapers ask for what runs have
         missed. `shard` is which part of the jobs and targets is this one's."""
         self.config, self.dependencies = config, dependencies
+        self.config_refused: str = ""  # what is wrong with a newer config, which is therefore not in use
         self._observers, self._gap_backfill = observers, gap_backfill
         self.run: int = before.run if before else 0
         self._first_run = self.run + 1  # under this config

@@ -113,6 +113,7 @@ def _facts(environment: Environment, run: Run, batch: Batch, new_series_limited:
         new_series_limited=new_series_limited,
         schedule_seconds=environment.config.tick_ms / 1000 if env_vars.get("PUSHER_TICK") else 0,
         shards=environment.shard.count,
+        is_config_refused=bool(environment.config_refused),
     )
 
 

@@ -10,8 +10,8 @@ from tests.faults.matrix import CASES, SERIES, Case, play, title
 
 pytestmark = pytest.mark.slow
 
-# A run that has no time left fails a fetch, or names what it does not deliver. On a machine that stood still it may then
-# have five times as long: what is promised to a run is promised with enough time.
+# A run that has no time left fails a fetch, or names what it does not deliver. On a machine that stood still it may
+# then have five times as long: what is promised to a run is promised with enough time.
 PATIENCE = (1, 5)
 
 

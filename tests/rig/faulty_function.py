@@ -61,6 +61,18 @@ class FaultyFunction:
         self.clock.ms += 60_000
         return self.capture.readouterr().out.splitlines()
 
+    def lines_after_edit(self, config: str) -> list[str]:
+        """What a warm environment logs at the first run that finds this config, which is then taken back."""
+        app = self.app(PUSHER)
+        for text in (self.config.read_text(), config):
+            self.capture.readouterr()
+            self.config.write_text(text)
+            with contextlib.suppress(PushFailed):
+                app.handle({}, None)
+            self.clock.ms += 60_000
+        self.write_config()
+        return self.capture.readouterr().out.splitlines()
+
     def app(self, actions: tuple[str, ...]) -> App:
         """A new environment of one of the functions, with the config as it now is."""
         self.write_config()

@@ -78,6 +78,7 @@ def happened(aws: StackInAws, function: FaultyFunction) -> None:
     function.value = "valeur"
     function.amp.always(NOT_ALLOWED)
     lines += function.lines({})
+    lines += function.lines_after_edit("json_configs: 7\n")
     aws.log("pusher", lines)
     aws.log("operator", ['{"timestamp": "now", "backfill": {"action": "backfill", "parts": 3, "windows": 9}}'])
     function.amp.always(None)

@@ -22,6 +22,7 @@ SHOWN = {
     "targets-down": ["127.0.0.1:1", "Connection refused", '["node",1,2]'],
     "lost-samples": ["per_user_series_limit", "quota-code L-5A151448", "ALARM"],
     "oldest-waiting": ["the role may not write", "spool/amp/0/", "ACTIVE", "ALARM"],
+    "bad-config": ["1 the new config is refused, ", "config.yaml:1: json_configs: a list is expected", "no mistakes"],
     "series-growth": ["10000000.0", "no mistakes"],
     "new-series-limited": ["new_series_limit is not set here", "no mistakes"],
     "discarded-samples": ["lambda-remote-write", "AnyName", "loggingConfiguration", "ALARM"],

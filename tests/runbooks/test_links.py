@@ -74,6 +74,7 @@ AWS_NAMES = {
     "AsyncEventsDropped", "DiscardedSamples", "ActiveSeries",  # metrics
     "RetriesExhausted", "EventAgeExceeded", "BackfillStopped",  # what an event or an execution ended with
     "BadEvent", "PushFailed",  # what a run ended with
+    "AccessDenied", "ParameterNotFound",  # what S3 or SSM answered
 }  # fmt: skip
 
 

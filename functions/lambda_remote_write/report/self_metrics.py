@@ -17,6 +17,7 @@ from ..model.samples import Intern, InvalidSeries, Metadata, Samples
 JOB = "pusher"
 FAMILIES = (
     Metadata("pusher_build_info", "gauge", "Version of the pusher that sent this.", ""),
+    Metadata("pusher_config_last_reload_successful", "gauge", "Whether the newest config is the one in use.", ""),
     Metadata("pusher_run_cold_start", "gauge", "Whether the run was the first of its environment.", ""),
     Metadata("pusher_run_stage_duration_seconds", "gauge", "Time that a stage of the run took.", "seconds"),
     Metadata("pusher_run_samples", "gauge", "Samples of the run by outcome and reason, these not among them.", ""),
@@ -43,7 +44,7 @@ class RunFacts:
     `records` counts the records of JSON jobs by job, outcome and reason. `jobs_down` says of each job whether it
     is down or has a failed metric, as far as this shard knows, None without targets here; `failed_metrics` counts those
     of the JSON jobs that were scraped. `schedule_seconds` is 0 where no schedule starts the runs, `shards` in
-    what is no part of the split."""
+    what is no part of the split. `is_config_refused` says that the newest config is bad, and an older one in use."""
 
     instance: str
     shard: str
@@ -58,6 +59,7 @@ class RunFacts:
     new_series_limited: int
     schedule_seconds: float
     shards: int
+    is_config_refused: bool
 
 
 @dataclass(slots=True)
@@ -89,6 +91,7 @@ def samples(
             found.add(intern({**base, **labels, "__name__": name}), float(value), now_ms)
 
     add("pusher_build_info", {"version": __version__}, 1)
+    add("pusher_config_last_reload_successful", {}, not facts.is_config_refused)
     add("pusher_run_cold_start", {}, facts.is_cold_start)
     for stage, duration in seconds.items():
         add("pusher_run_stage_duration_seconds", {**to, "stage": stage}, duration)
