@@ -102,7 +102,7 @@ def test_a_receiver_that_hangs_is_given_up_before_the_timeout(
 ) -> None:
     """The report is written within the function's time: the emulator would otherwise say `Task timed out`."""
     receiver.always(Fault.hang())
-    result = runtime(timeout_seconds=4).invoke({})
+    result = runtime(timeout_seconds=10).invoke({})
     assert result.error
     assert result.payload["errorType"] == "PushFailed"
     assert "timed out while waiting for the answer" in result.log
