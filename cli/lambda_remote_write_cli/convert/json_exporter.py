@@ -13,7 +13,7 @@ from . import go_template, jsonpath, probe_job, prometheus
 from .http_client import AUTHENTICATIONS, move_userinfo, put_headers
 from .jsonpath import Untranslatable
 from .layouts import ModulesConfig, with_modules
-from .probes import Probe, probes_of
+from .probes import Probe, ProbeJobs
 from .render import commented, flow_text
 from .tree import Comment, DroppedKeys, Entry, List, Map, Scalar, is_empty, listing, mapping, scalar
 
@@ -77,9 +77,10 @@ def convert(top: Map, dropped: DroppedKeys, targets: Map | None = None, *, exact
     reading = Reading(exact, layout.old_paths)
     jobs = List()
     names: set[str] = set()
+    probes = ProbeJobs(targets or Map())
     for module in layout.top.map("modules").pairs():
         if isinstance(module.value, Map):
-            jobs.entries += _jobs(_Module(module, module.value, dropped, reading), layout.address, targets, names)
+            jobs.entries += _jobs(_Module(module, module.value, dropped, reading), layout.address, probes, names)
     others = [dropped.note(entry, _OTHER_KEY) for entry in layout.top.pairs() if entry.key != "modules"]
     result = Map([*_comments(layout, exact=exact)])
     if targets:
@@ -106,14 +107,14 @@ def _paths(texts: Iterable[str]) -> list[jsonpath.Path]:
     return [path for text in texts for path in jsonpath.paths_of(text)]
 
 
-def _jobs(translated: _Module, address: str, targets: Map | None, names: set[str]) -> Iterator[Entry | Comment]:
+def _jobs(translated: _Module, address: str, probes: ProbeJobs, names: set[str]) -> Iterator[Entry | Comment]:
     """`address` is a comment that says where the target stood, for a module that no job uses."""
     module = translated.entry
     if not translated.metrics.pairs():
         yield translated.dropped.note(module, "none of its metrics is translated")
         yield from translated.metrics.entries
         return
-    found: list[Probe | None] = [*probes_of(module.key, targets)] if targets else []
+    found: list[Probe | None] = [*probes.of(module.key)]
     above = module.above if found else [*module.above, address]
     for probe in found or [None]:
         name = prometheus.free_name(probe.name if probe else module.key, names)

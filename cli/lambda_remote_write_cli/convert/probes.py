@@ -89,11 +89,16 @@ class Probe:
         return next(iter(self.job.map.map("params").texts(name)), None)
 
 
-def probes_of(module: str, top: Map) -> Iterator[Probe]:
-    """How the jobs of a prometheus.yml use a module."""
-    for job in prometheus.jobs_of(top):
-        if job.map.text("metrics_path") == "/probe":
-            asked = _asked(job.map)
+class ProbeJobs:
+    """The jobs of a prometheus.yml that ask json_exporter. Their rules are read once for all modules."""
+
+    def __init__(self, top: Map) -> None:
+        found = [job for job in prometheus.jobs_of(top) if job.map.text("metrics_path") == "/probe"]
+        self._jobs = [(job, _asked(job.map)) for job in found]
+
+    def of(self, module: str) -> Iterator[Probe]:
+        """How they use a module."""
+        for job, asked in self._jobs:
             yield from _found(job, module) if asked is None else _static(job, module, asked)
 
 
