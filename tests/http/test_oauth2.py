@@ -95,6 +95,14 @@ def test_a_public_client_stands_in_the_form(rig: Rig) -> None:
     assert (form["client_id"], "client_secret" in form, form["password"]) == (["app"], False, ["p"])
 
 
+@pytest.mark.parametrize("status", [201, 203])
+def test_a_token_comes_with_any_good_status(rig: Rig, status: int) -> None:
+    """As Go's client takes it (RFC 6749 says 200; CrowdStrike's token endpoint answers 201)."""
+    issuer = Issuer(rig.api, Answer.json({"access_token": "t1", "expires_in": 1799}, status))
+    assert error(rig.push(rig.job(METRIC, keys=oauth2(issuer, "client_secret: s")))) == ""
+    assert len(issuer.asked) == 1
+
+
 def test_a_wrong_password_is_tried_once_a_run_however_many_jobs_ask(rig: Rig) -> None:
     """Nor is it tried again with the client named otherwise: accounts lock."""
     issuer = Issuer(rig.api, Answer.json({"error": "invalid_grant"}, 401))

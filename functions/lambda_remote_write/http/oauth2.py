@@ -133,7 +133,7 @@ class TokenStore:
                     described = self._secrets.mask(shape(content, answer.headers.get("Content-Type", "")))
             except TransportError as error:
                 raise TokenError(self._secrets.mask(f"{where}: {error}")) from None
-            if status == 200:
+            if 200 <= status < 300:  # as Go's client: some answer 201
                 found = _parsed_token(content)
                 if found is None:
                     detail = f"no JSON with an access_token, but {described}: check {_keys(oauth2)}"
