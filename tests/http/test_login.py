@@ -224,6 +224,42 @@ def test_a_run_renews_a_login_once_whatever_its_pages_say(rig: Rig) -> None:
     assert len(site.logins) == 2
 
 
+LOGIN_PAGE = Answer(200, {"Content-Type": "text/html"}, b"<!DOCTYPE html><html><form action=login></form></html>")
+ENDED = [
+    ("an error that fail_if finds", Answer.json({"v": 0, "success": False}), ", fail_if: 'success == `false`'"),
+    ("a page to log in", LOGIN_PAGE, ""),
+    ("a redirect to one", Answer(302, {"Location": "/welcome"}), ""),
+]
+
+
+@table("ended, more", ENDED)
+def test_a_session_that_has_ended_with_a_good_status_is_renewed_in_the_next_run(
+    rig: Rig, ended: Answer, more: str
+) -> None:
+    """As Synology's, Zabbix's and vManage's after a restart: none of them answers 401 or 403."""
+    site = Site(answers=[Answer.json({"token": "tok-1"}), Answer.json({"token": "tok-2"})]).serve(rig.api)
+    rig.api.serve("/welcome", LOGIN_PAGE)
+    rig.api.serve("/doc", lambda request: ended if site.document(request).status == 401 else GOOD)
+    app = rig.app(job(rig, "token: token", more))
+    assert run(rig, app, 2) == ["", ""]
+    site.sends = ("Authorization", "Bearer tok-2")
+    first, second, third = run(rig, app, 3)
+    assert (bool(first), second, third, len(site.logins)) == (True, "", "", 2)
+
+
+@pytest.mark.parametrize("jobs", [1, 4])
+def test_answers_that_are_never_good_cost_three_logins_in_a_row(rig: Rig, jobs: int) -> None:
+    """However many jobs share the login. A wrong password may get a session all the same, and accounts lock."""
+    site = Site().serve(rig.api)
+    for n in range(jobs):
+        rig.api.serve(f"/doc{n}", LOGIN_PAGE)
+    app = rig.app(*(job(rig, "token: token", name=f"j{n}", path=f"/doc{n}") for n in range(jobs)))
+    for _ in range(6):
+        report = app.handle({}, None)
+        assert all("looks like HTML" in error(report, n) for n in range(jobs))
+    assert len(site.logins) == 3
+
+
 def test_many_targets_share_one_login_and_each_origin_has_its_own(rig: Rig) -> None:
     site = Site().serve(rig.api)
     rig.api.serve("/doc2", site.document)

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin
 
 from .. import USER_AGENT
-from ..config.schema import HttpClientConfig, SigV4
+from ..config.schema import HttpClientConfig, Login, SigV4
 from ..config.secrets import Secret, SecretError, SecretStore, SecretText
 from ..config.yaml_reader import shown_url
 from . import Answer, HttpRequest, Transport, TransportError, content_coding, is_this_machine, parsed
@@ -21,6 +21,9 @@ from .options import auth_headers, connection_options, merged
 from .query import added_parameters, holds_one_of, with_query
 from .response import Headers
 from .types import ConnectionOptions
+
+if TYPE_CHECKING:
+    from .login import Session
 
 _MAX_REDIRECTS = 10
 _MAX_TRIES = 3  # of a Digest: without credentials, with them, and with a nonce that is not stale
@@ -214,10 +217,7 @@ class Fetcher:
             tokens = self._kept.setdefault("oauth2", TokenStore(self._transport, self._secrets, self._env_vars))
             found.append(BearerToken(client.oauth2, tokens))
         if client.login:
-            from .login import LoginStore, Session
-
-            logins = self._kept.setdefault("login", LoginStore(self.fetch, self._secrets))
-            found.append(Session.of(request, client.login, logins))
+            found.append(self._session(request, client.login))
         if client.digest_auth:
             from .digest_auth import ChallengeStore, Digest
 
@@ -226,6 +226,16 @@ class Fetcher:
         if client.sigv4:
             found.append(self._sign(client.sigv4))
         return found
+
+    def doubt(self, request: SourceRequest) -> None:
+        """An answer with a good status was none. A session that has ended may answer so: the next run logs in again."""
+        if request.client.login:
+            self._session(request, request.client.login).doubt()
+
+    def _session(self, request: SourceRequest, login: Login) -> Session:
+        from .login import LoginStore, Session  # few sources need them
+
+        return Session.of(request, login, self._kept.setdefault("login", LoginStore(self.fetch, self._secrets)))
 
     def masked(self, text: str) -> str:
         """A message that may quote what a source said, without the secrets that this process knows of."""

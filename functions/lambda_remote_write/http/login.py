@@ -30,6 +30,7 @@ from .fetch import MAX_ERROR_BYTES, REDIRECTS, BodyTooLarge, FetchError, SourceR
 from .oauth2 import shape
 from .options import merged
 from .query import with_query
+from .response import Headers
 from .types import HttpRequest
 
 MAX_TOKEN_CHARACTERS = 16_384  # servers refuse headers of more than 8 to 32 kB
@@ -332,6 +333,11 @@ class Session:
 
     def renew(self, refusal: Refusal) -> bool:
         return self.logins.forget(self.account, refusal, self.url)
+
+    def doubt(self) -> None:
+        """An answer with a good status was none: it counts against the login, not against one address, since any number
+        of them may answer so for good."""
+        self.logins.forget(self.account, Refusal(200, Headers(), self.logins.secrets.now()), "")
 
 
 def _cookie(account: LoginRequest, found: LoggedIn, url: str) -> str:

@@ -11,10 +11,10 @@ from ..config.expression_trace import is_true
 from ..config.schema import JsonJob
 from ..config.shown_json import first_characters
 from ..http.conditional import Body, StoredAnswer
-from ..http.fetch import Fetcher
+from ..http.fetch import Fetcher, SourceRequest
 from ..model.samples import Intern, Labels
 from ..model.scrape import Scrape
-from .decode import evaluation, format_of, record_reader
+from .decode import NotJson, evaluation, format_of, record_reader
 from .mapping import JobMapper, Observe
 from .pagination import ApiRequest, JsonPage, Pages, fetch_pages
 from .values import InexactNumber, ScrapeFailed
@@ -40,11 +40,17 @@ class JsonReader:
         self._columns = record_reader(job)
         self._has_followed = False  # an answer of this environment led to a second page
         self._stored: StoredAnswer | None = None  # to be asked about again
+        self._fetcher: Fetcher | None = None  # what the newest answer came by
 
     def fetch(self, fetcher: Fetcher, deadline: float, now_ms: int) -> Pages:
         """Every page of the answer, before `deadline` (monotonic seconds); `now_ms` is what templates say. Raises
         FetchError and NotJson."""
-        return fetch_pages(self.request.at(now_ms), self.page, fetcher, deadline, self._stored)
+        self._fetcher = fetcher
+        try:
+            return fetch_pages(self.request.at(now_ms), self.page, fetcher, deadline, self._stored)
+        except NotJson:
+            self._doubt_login()
+            raise
 
     def page(self, body: Body) -> JsonPage:
         """A page with its document, in which the next page's address may be. Raises NotJson."""
@@ -58,8 +64,12 @@ class JsonReader:
         pages, scrape.pages_end, scrape.not_modified = answer.pages, answer.end, answer.is_not_modified
         self._stored = None
         scrape.pages, scrape.body_bytes = len(pages), sum(page.size for page in pages)
-        documents = self._documents(pages, list(map(self._document, pages)), scrape.started_ms)
-        self._check(documents)
+        try:
+            documents = self._documents(pages, list(map(self._document, pages)), scrape.started_ms)
+            self._check(documents)
+        except (NotJson, ScrapeFailed):
+            self._doubt_login()
+            raise
         try:
             added = self.mapper.map(documents, scrape, run, now_ms)
         except InexactNumber:
@@ -72,6 +82,21 @@ class JsonReader:
         if not all(one.failed for one in scrape.metrics):  # an answer that was no good is asked for in full
             self._stored = answer.stored
         return added
+
+    def _doubt_login(self) -> None:
+        """Many APIs tell of a session that has ended with 200: in the document, or with a page to log in."""
+        if self._fetcher and self.job.http.login:
+            request = self.request
+            self._fetcher.doubt(
+                SourceRequest(
+                    request.method,
+                    request.url,
+                    request.http,
+                    request.max_bytes,
+                    allow_link_local=request.allow_link_local,
+                    unix_socket=request.unix_socket,
+                )
+            )
 
     def _document(self, page: JsonPage) -> Any:
         """Columns are read here, where they are used and in the thread that keeps their values; the bytes are let go of
