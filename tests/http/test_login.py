@@ -133,6 +133,52 @@ def test_a_login_lets_in(rig: Rig, login: str, answer: Answer, sends: tuple[str,
     assert len(site.logins) == 1
 
 
+# Both of an answer are sent: the session is a cookie, and a token beside it stands against forged requests.
+CSRF = [
+    (
+        "Omada: the token stands in the document",
+        "token: result.token, use: {header: Csrf-Token, cookies: true}",
+        Answer.json({"errorCode": 0, "result": {"token": "c1"}}, 200, SESSION),
+        "Csrf-Token",
+    ),
+    (
+        "UniFi and PowerStore: in a header",
+        "token: '@header.\"X-CSRF-Token\"', use: {header: X-CSRF-Token, cookies: true}",
+        Answer.json({}, 200, {**SESSION, "X-CSRF-Token": "c1"}),
+        "X-CSRF-Token",
+    ),
+    (
+        "as a parameter",
+        "token: csrf, use: {query: csrf, cookies: true}",
+        Answer.json({"csrf": "c1"}, 200, SESSION),
+        "?csrf",
+    ),
+]
+
+
+@table("login, answer, name", CSRF)
+def test_a_token_and_the_cookies_let_in_together(rig: Rig, login: str, answer: Answer, name: str) -> None:
+    site = Site((name, "c1"), [answer]).serve(rig.api)
+    rig.api.serve(
+        "/doc", lambda request: site.document(request) if request.headers.get("Cookie") == "sid=s1" else Answer(403)
+    )
+    assert run(rig, rig.app(job(rig, f"{JSON_BODY}, {login}")), 3) == [""] * 3
+    assert len(site.logins) == 1
+
+
+def test_the_cookies_of_a_token_stay_away_unless_they_are_asked_for(rig: Rig) -> None:
+    Site(answers=[Answer.json({"token": "tok-1"}, 200, SESSION)]).serve(rig.api)
+    assert run(rig, rig.app(job(rig, "token: token"))) == [""]
+    assert "Cookie" not in rig.api.requests[-1].headers
+
+
+def test_cookies_that_are_asked_for_beside_a_token_and_do_not_come_are_an_error(rig: Rig) -> None:
+    Site().serve(rig.api)
+    (detail,) = run(rig, rig.app(job(rig, "token: token, use: {cookies: true}")))
+    assert "/login answered 200 without a cookie to keep: check the user and password that login sends" in detail
+    assert "tok-1" not in detail
+
+
 SENT = [
     ("JSON", """body: '{"a": "{ref.PW}"}'""", "application/json", '{"a": "p\\"w\\\\&+\\u00e4"}'),
     ("a form", "body: 'a=1&b={ref.PW}'", "application/x-www-form-urlencoded", "a=1&b=p%22w%5C%26%2B%C3%A4"),

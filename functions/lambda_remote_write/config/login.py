@@ -115,7 +115,7 @@ def _use(block: Section, token: Expression | None) -> TokenUse:
     for key in ("header", "prefix"):
         if use.has("query") and use.has(key):
             use.problem(key, "cannot stand with query: a token goes into one of the two")
-    found = TokenUse(header, prefix, use.read("query", _parameter, ""))
+    found = TokenUse(header, prefix, use.read("query", _parameter, ""), use.boolean("cookies", default.cookies))
     use.close()
     return found
 

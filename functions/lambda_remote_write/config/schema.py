@@ -113,11 +113,13 @@ class DigestAuth:
 
 @dataclass(frozen=True, slots=True)
 class TokenUse:
-    """Where a login's token goes: into `header` behind `prefix`, or into the parameter `query`."""
+    """Where a login's token goes: into `header` behind `prefix`, or into the parameter `query`. With `cookies` those of
+    the same answer go along."""
 
     header: str = "Authorization"
     prefix: str = "Bearer "  # of Authorization; none of another header
     query: str = ""
+    cookies: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,7 +205,7 @@ class LoginStore:
             check = f": {_CHECK}" if kind is LoginRefused else ""
             raise kind(f"{account.place} answered {answer.status}{check}{self._said(_message(answer))}")
         token = self._token(account, answer) if account.login.token else ""
-        if not account.login.token and not cookies.values:
+        if (account.login.use.cookies or not account.login.token) and not cookies.values:
             why = "; ".join(dict.fromkeys(cookies.refused)) or _CHECK
             raise LoginRefused(
                 f"{account.place} answered {answer.status} without a cookie to keep: {why}{self._holds(answer)}"
@@ -325,11 +325,14 @@ class Session:
     def authenticated(self, request: HttpRequest, deadline: float) -> HttpRequest:
         account, mask = self.account, self.logins.secrets.mask
         found = self.logins.logged_in(account, deadline)
-        if account.login.token is None:
+        use, token = account.login.use, account.login.token
+        if token is None or use.cookies:
             mask.add(*found.cookies.values)
-            return _with_cookie(request, _cookie(account, found, request.url))
+            request = _with_cookie(request, _cookie(account, found, request.url))
+        if token is None:
+            return request
         mask.add(found.token)
-        return _with_token(request, account.login.use, found.token)
+        return _with_token(request, use, found.token)
 
     def renew(self, refusal: Refusal) -> bool:
         return self.logins.forget(self.account, refusal, self.url)
