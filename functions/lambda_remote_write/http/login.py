@@ -340,7 +340,7 @@ class Session:
     def doubt(self) -> None:
         """An answer with a good status was none: it counts against the login, not against one address, since any number
         of them may answer so for good."""
-        self.logins.forget(self.account, Refusal(200, Headers(), self.logins.secrets.now()), "")
+        self.logins.forget(self.account, Refusal(200, Headers(), float("inf")), "")
 
 
 def _cookie(account: LoginRequest, found: LoggedIn, url: str) -> str:
