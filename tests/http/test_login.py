@@ -306,6 +306,24 @@ def test_answers_that_are_never_good_cost_three_logins_in_a_row(rig: Rig, jobs: 
     assert len(site.logins) == 3
 
 
+TOO_MANY = [
+    (
+        "Pi-hole",
+        Answer.json({"error": {"message": "API seats exceeded"}}, 429),
+        "it allows no more logins or sessions for now",
+    ),
+    ("a locked account", Answer(423), "the account is locked"),
+]
+
+
+@table("answer, says", TOO_MANY)
+def test_a_login_that_is_not_at_fault_is_not_blamed(rig: Rig, answer: Answer, says: str) -> None:
+    Site(answers=[answer]).serve(rig.api)
+    (detail,) = run(rig, rig.app(job(rig, "token: token")))
+    assert f"/login answered {answer.status}: {says}" in detail
+    assert "password" not in detail
+
+
 def test_many_targets_share_one_login_and_each_origin_has_its_own(rig: Rig) -> None:
     site = Site().serve(rig.api)
     rig.api.serve("/doc2", site.document)

@@ -39,8 +39,12 @@ MAX_REDIRECTS = 5
 _MAX_LOGINS = 10_000  # that are kept: a login for each target, as lists of targets change
 _IN_A_ROW_SECONDS = 3_600.0  # between refusals of new logins
 _MAX_MESSAGE = 200  # characters of the answer's own error message
-_REFUSALS = (400, 401, 403, 422, 423, 429)  # 423: the account is locked; 429: too many logins
 _CHECK = "check the user and password that login sends"
+_REFUSALS = {
+    **dict.fromkeys((400, 401, 403, 422), _CHECK),
+    423: "the account is locked",
+    429: "it allows no more logins or sessions for now",
+}
 
 
 class LoginError(AuthenticationError):
@@ -202,8 +206,9 @@ class LoginStore:
             raise LoginError(f"{account.place}: {error}") from None
         if not is_2xx(answer.status):
             kind = LoginRefused if answer.status in _REFUSALS else LoginError
-            check = f": {_CHECK}" if kind is LoginRefused else ""
-            raise kind(f"{account.place} answered {answer.status}{check}{self._said(_message(answer))}")
+            check = _REFUSALS.get(answer.status, "")
+            detail = f"{': ' if check else ''}{check}{self._said(_message(answer))}"
+            raise kind(f"{account.place} answered {answer.status}{detail}")
         token = self._token(account, answer) if account.login.token else ""
         if (account.login.use.cookies or not account.login.token) and not cookies.values:
             why = "; ".join(dict.fromkeys(cookies.refused)) or _CHECK
