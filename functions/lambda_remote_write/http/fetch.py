@@ -227,10 +227,10 @@ class Fetcher:
             found.append(self._sign(client.sigv4))
         return found
 
-    def doubt(self, request: SourceRequest) -> None:
+    def renew_login(self, request: SourceRequest) -> None:
         """An answer with a good status was none. A session that has ended may answer so: the next run logs in again."""
         if request.client.login:
-            self._session(request, request.client.login).doubt()
+            self._session(request, request.client.login).drop()
 
     def _session(self, request: SourceRequest, login: Login) -> Session:
         from .login import LoginStore, Session  # few sources need them

@@ -342,7 +342,7 @@ class Session:
     def renew(self, refusal: Refusal) -> bool:
         return self.logins.forget(self.account, refusal, self.url)
 
-    def doubt(self) -> None:
+    def drop(self) -> None:
         """An answer with a good status was none: it counts against the login, not against one address, since any number
         of them may answer so for good."""
         self.logins.forget(self.account, Refusal(200, Headers(), float("inf")), "")

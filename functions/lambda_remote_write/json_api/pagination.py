@@ -26,7 +26,7 @@ from ..http.conditional import Body, StoredAnswer, has_own_conditions
 from ..http.fetch import Fetcher, FetchError, SourceRequest, is_2xx
 from ..http.response import Headers
 from ..model.reason_counts import ReasonCounts
-from .decode import decode_body, evaluation
+from .decode import NotJson, decode_body, evaluation
 
 if TYPE_CHECKING:
     from .page_styles import PageStyle
@@ -278,11 +278,20 @@ def fetch_pages(
         if walk.pages and found.status == _NO_CONTENT:
             walk.add(replace(JsonPage.of(found, request.body_format), is_behind_last=True))
         else:
-            walk.add(read(found))
+            walk.add(_read(page, found, read, fetcher))
     is_not_modified = any(found.is_not_modified for found in bodies)
     if bodies and not is_not_modified:
         stored = _stored(request, bodies[0], stored, fetcher) if not walk.is_cut else None
     return Pages(walk.pages, walk.end, walk.is_cut, stored if bodies else None, is_not_modified)
+
+
+def _read(page: SourceRequest, body: Body, read: Callable[[Body], JsonPage], fetcher: Fetcher) -> JsonPage:
+    """The page. Where a session has ended, one to log in may come in its place."""
+    try:
+        return read(body)
+    except NotJson:
+        fetcher.renew_login(page)
+        raise
 
 
 def _fetched(request: ApiRequest, page: SourceRequest, fetcher: Fetcher, deadline: float) -> Body:

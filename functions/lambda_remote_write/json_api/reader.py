@@ -46,11 +46,7 @@ class JsonReader:
         """Every page of the answer, before `deadline` (monotonic seconds); `now_ms` is what templates say. Raises
         FetchError and NotJson."""
         self._fetcher = fetcher
-        try:
-            return fetch_pages(self.request.at(now_ms), self.page, fetcher, deadline, self._stored)
-        except NotJson:
-            self._doubt_login()
-            raise
+        return fetch_pages(self.request.at(now_ms), self.page, fetcher, deadline, self._stored)
 
     def page(self, body: Body) -> JsonPage:
         """A page with its document, in which the next page's address may be. Raises NotJson."""
@@ -68,7 +64,7 @@ class JsonReader:
             documents = self._documents(pages, list(map(self._document, pages)), scrape.started_ms)
             self._check(documents)
         except (NotJson, ScrapeFailed):
-            self._doubt_login()
+            self._renew_login()
             raise
         try:
             added = self.mapper.map(documents, scrape, run, now_ms)
@@ -83,11 +79,11 @@ class JsonReader:
             self._stored = answer.stored
         return added
 
-    def _doubt_login(self) -> None:
+    def _renew_login(self) -> None:
         """Many APIs tell of a session that has ended with 200: in the document, or with a page to log in."""
         if self._fetcher and self.job.http.login:
             request = self.request
-            self._fetcher.doubt(
+            self._fetcher.renew_login(
                 SourceRequest(
                     request.method,
                     request.url,
