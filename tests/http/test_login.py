@@ -122,6 +122,12 @@ SIBLINGS = [
         ("Authorization", "Bearer b0m"),
     ),
     ("a number", f"{JSON_BODY}, token: id", Answer.json({"id": 4711}), ("Authorization", "Bearer 4711")),
+    (
+        "PAN-OS: cut out of XML",
+        "method: GET, token: \"split(split(@, '<key>')[1], '</key>')[0]\", use: {header: X-PAN-KEY}",
+        Answer(200, {"Content-Type": "application/xml"}, b"<response><result><key>LUFRPT==</key></result></response>"),
+        ("X-PAN-KEY", "LUFRPT=="),
+    ),
     ("PUT", "method: PUT, token: token", Answer.json({"token": "t"}), ("Authorization", "Bearer t")),
 ]
 
