@@ -166,6 +166,16 @@ def test_each_metrics_first_series_has_value_time_and_age(api: Api) -> None:
     assert (metric["metric"], metric["series"], metric["not_shown"], metric["records"]) == ("m", 1, 0, 1)
 
 
+def test_a_series_of_several_samples_shows_the_first_and_how_many_there_are(api: Api) -> None:
+    metrics = "metrics: [{name: m, value: v, labels: {host: host}, timestamp: {path: at, format: unix}}]"
+    at = NOW_MS // 1000
+    records = [{"host": host, "v": age, "at": at - age} for host, age in (("a", 90), ("a", 60), ("a", 30), ("b", 10))]
+    (job,) = planned(api, f"    {metrics}", records=records, now_ms=NOW_MS)["jobs"]
+    (metric,) = job["metrics"]
+    assert [(one["value"], one.get("samples")) for one in metric["shown"]] == [(90, 3), (10, None)]
+    assert (metric["series"], metric["not_shown"]) == (2, 0)
+
+
 def test_no_metric_is_hidden_behind_anothers_series(api: Api) -> None:
     metrics = """
     metrics:

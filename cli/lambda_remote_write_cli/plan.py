@@ -140,12 +140,18 @@ def _series_line(shown: dict[str, Any]) -> str:
         age = shown["age_seconds"]
         sense = "old" if age >= 0 else "ahead of the clock"
         line += f" {value} at {clock(shown['timestamp_ms'])}, {print_duration(round(abs(age)) * 1000)} {sense}"
+        line += f", the first of {shown['samples']:,} samples" if "samples" in shown else ""
     return line if after == before else f"{line} (before metric_relabel_configs: {_labels(before)})"
 
 
 def _labels(labels: dict[str, str]) -> str:
-    rest = ", ".join(f'{name}="{value}"' for name, value in sorted(labels.items()) if name != "__name__")
+    rest = ", ".join(f'{name}="{_quoted(value)}"' for name, value in sorted(labels.items()) if name != "__name__")
     return f"{labels.get('__name__', '')}{{{rest}}}"
+
+
+def _quoted(value: str) -> str:
+    """As the exposition format has it, so that two values never look the same."""
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
 COMMAND = Command(

@@ -106,16 +106,18 @@ def plan(
 
 
 class _Shown:
-    """One job's scrapes with what was observed of their series, and the sample that each series has."""
+    """One job's scrapes with what was observed of their series, and the first sample and the count of each."""
 
     def __init__(self, scrapes: Sequence[Scrape], trace: MetricTrace, environment: Environment, now_ms: int) -> None:
         self.scrapes, self.trace, self._environment, self._now_ms = scrapes, trace, environment, now_ms
         self._samples: dict[Series, tuple[Any, int]] = {}
+        self._count: Counter[Series] = Counter()
         for scrape in scrapes:
             columns = scrape.samples.series, scrape.samples.values, scrape.samples.timestamps_ms
             for series, value, at_ms in zip(*columns, strict=True):
                 if value is not STALE:
                     self._samples.setdefault(series, (value, at_ms))
+                    self._count[series] += 1
 
     def metrics(self) -> list[dict[str, Any]]:
         """Every metric with its first series; one of many does not hide another."""
@@ -157,13 +159,17 @@ class _Shown:
         }
 
     def _with_sample(self, one: dict[str, Any]) -> dict[str, Any]:
-        """The series with the value, time and age of its first sample, when it has one."""
+        """The series with the value, time and age of its first sample, when it has one, and how many there are."""
         try:
-            value, at_ms = self._samples[self._environment.intern(one["after"] or {})]
+            series = self._environment.intern(one["after"] or {})
+            value, at_ms = self._samples[series]
         except (InvalidSeries, KeyError):
             return one
         shown = value if isinstance(value, float | int) else "a native histogram"
-        return one | {"value": shown, "timestamp_ms": at_ms, "age_seconds": round((self._now_ms - at_ms) / 1000, 3)}
+        age = round((self._now_ms - at_ms) / 1000, 3)
+        count = self._count[series]
+        several = {"samples": count} if count > 1 else {}
+        return one | {"value": shown, "timestamp_ms": at_ms, "age_seconds": age} | several
 
 
 def _split(sources: Sequence[collect.Scraper], scrapes: Sequence[Scrape], shards: int) -> list[dict[str, Any]]:

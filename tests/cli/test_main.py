@@ -233,6 +233,28 @@ def test_plan_says_how_many_pages_were_read_and_what_ended_them(tmp_path: Path, 
     assert "  1 page read, ended by: total 1 reached\n" in pusher("plan", path).stdout
 
 
+def test_plan_quotes_labels_and_counts_the_samples_of_a_series(tmp_path: Path, api: Api) -> None:
+    records = [{"at": 1_716_480_000 + v, "v": v, "n": 'a "b" \\c\nd'} for v in (30, 60, 90)]
+    job = {
+        "job_name": "j",
+        "url": api.serve("/doc", Answer.json(records)),
+        "metrics": [
+            {
+                "name": "m",
+                "records": "[]",
+                "value": "v",
+                "labels": {"n": "n"},
+                "timestamp": {"path": "at", "format": "unix"},
+            }
+        ],
+    }
+    path = tmp_path / "c.yaml"
+    path.write_text(json.dumps({"json_configs": [job], "remote_write": [{"url": "http://127.0.0.1:1/"}]}))
+    (line,) = re.findall(r"^  m\{.*", pusher("plan", path).stdout, re.M)
+    assert r'n="a \"b\" \\c\nd"} 30 at ' in line
+    assert line.endswith(", the first of 3 samples")
+
+
 def test_plan_shows_each_metric_with_value_time_and_age(jobs: Path) -> None:
     result = pusher("plan", jobs)
     assert result.returncode == 1
