@@ -60,6 +60,20 @@ ENDLESS = [
     ("link that is endless", LINK, lambda n: page(1, next=f"/{'x' * 9000}"), 1, "more than 8,000 characters"),
     ("the offset is ignored", OFFSET, lambda n: page(1), 2, "page 2 is the same as the one before"),
     ("and the key to set for it", OFFSET, lambda n: page(1), 2, "'offset'"),
+    (
+        "the offset is ignored, and each answer has its own time",
+        f"{OFFSET[:-1]}, total: total}}",
+        lambda n: page(1, 2, total=900, took_ms=n),
+        2,
+        "page 2 has the same records as the one before: does the API know 'offset', pagination.parameter?",
+    ),
+    (
+        "the page number is ignored, and path names the list",
+        f"{NUMBER[:-1]}, path: items}}",
+        lambda n: page(1, 2, took_ms=n),
+        2,
+        "page 2 has the same records as the one before: does the API know 'page'",
+    ),
     ("link to another scheme", LINK, lambda n: page(1, next="ftp://127.0.0.1/"), 1, "not followed"),
 ]
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
+import msgspec
+
 from ..config.expression import Expression
 from ..config.expression_context import BudgetExceeded, Document, ExpressionFailed, Position
 from ..config.schema import Pagination
@@ -182,22 +184,29 @@ class _Counted(PageStyle):
     def __init__(self, request: ApiRequest, pagination: Pagination) -> None:
         super().__init__(request, pagination)
         self.same_page = _unknown(pagination)
+        self._before: list[Any] = []  # the records of the page before
 
     def records(self, answer: Document) -> list[Any]:
         if self._pagination.path is None:
             return super().records(answer)
-        found = found_by("path", self._pagination.path, answer)
-        return list(found.values()) if isinstance(found, dict) else found if isinstance(found, list) else []
+        return _listed(found_by("path", self._pagination.path, answer))
 
     def _count(self, page: WalkedPage) -> int:
         """How many records a page has; something that is no list at `path` counts as one."""
         if self._pagination.path is not None:
             found = self._pointer(page)
-            return len(found) if isinstance(found, list | dict) else int(found is not None)
-        if not isinstance(page.answer.value, list) and not self._request.lists:
+            if not isinstance(found, list | dict):
+                return int(found is not None)
+            records = _listed(found)
+        elif not isinstance(page.answer.value, list) and not self._request.lists:
             style = self._pagination.style
             raise FetchError(f"style {style} needs pagination.path here: the list that is empty on the last page")
-        return len(self.records(page.answer))
+        else:
+            records = self.records(page.answer)
+        if len(records) > 1 and records == self._before and not _has_equal(records):
+            raise FetchError(f"page {page.number} has the same records as the one before: {self.same_page}")
+        self._before = records
+        return len(records)
 
 
 class PageNumber(_Counted):
@@ -263,6 +272,23 @@ class Offset(_Counted):
             detail = "is not a number of records; without total, pages are read until one is not full"
             raise FetchError(f"pagination.total finds {shown}, which {detail}")
         return number
+
+
+def _listed(found: Any) -> list[Any]:
+    return list(found.values()) if isinstance(found, dict) else found if isinstance(found, list) else []
+
+
+def _has_equal(records: list[Any]) -> bool:
+    """Whether two of them are equal, as plain numbers may be: such records do not tell one page from another."""
+    return len(set(map(record_text, records))) < len(records)
+
+
+def record_text(record: Any) -> bytes:
+    """A record as text that no other record has."""
+    try:
+        return msgspec.json.encode(record, enc_hook=str)
+    except (ValueError, RecursionError):  # half a character, as "\\ud800" without its other half
+        return repr(record).encode("utf-8", "backslashreplace")
 
 
 def _whole(found: Any) -> int | None:

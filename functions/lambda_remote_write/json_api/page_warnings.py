@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any
-
-import msgspec
 
 from ..config.expression_context import BudgetExceeded, Document, Position
 from ..config.expression_trace import Kind, nearest_path
 from ..config.shown_json import SHOWN_CHARACTERS, shown
 from ..http.fetch import FetchError
 from ..report.mask import cut, printable
-from .page_styles import Offset, PageStyle, found_by, style_of
+from .page_styles import Offset, PageStyle, found_by, record_text, style_of
 from .pagination import ApiRequest
 
 
@@ -55,7 +52,7 @@ def _not_found(style: PageStyle, documents: Sequence[Document], has_followed: bo
 
 def _overlaps(style: PageStyle, documents: Sequence[Document]) -> Iterator[str]:
     """Records on two pages in a row: the first such pair of pages, and how many pairs there are."""
-    pages = [list(map(_as_text, style.records(document))) for document in documents] if len(documents) > 1 else []
+    pages = [list(map(record_text, style.records(document))) for document in documents] if len(documents) > 1 else []
     shared = [(number, _in_common(*pair)) for number, pair in enumerate(pairwise(pages), start=1)]
     shared = [(number, both) for number, both in shared if both]
     if not shared:
@@ -75,13 +72,6 @@ def _not_the_total(style: Offset, documents: Sequence[Document], *, may_be_more:
     key = "step the API's page size" if count < total else "total the number of all records"
     detail = f"is pagination.{key}, or does the list change while it is read?"
     yield f"the pages have {count} records together, and pagination.total finds {total}: {detail}"
-
-
-def _as_text(record: Any) -> bytes:
-    try:
-        return msgspec.json.encode(record, enc_hook=str)
-    except (ValueError, RecursionError):  # half a character, as "\\ud800" without its other half
-        return repr(record).encode("utf-8", "backslashreplace")
 
 
 def _in_common(one: Sequence[bytes], other: Sequence[bytes]) -> list[bytes]:
