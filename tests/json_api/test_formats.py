@@ -527,6 +527,12 @@ ADVISED = [
     "while(1);[1]",
     'cb.x["y"] ( [1] )',
     "window.data = [1];",
+    "/*O_o*/\ncb.x([1]);",
+    "// API callback\ncb([1]);",
+    "/* 0 */\r\nvar data = [1];",
+    "cb && cb([1]);",
+    "/**/ typeof cb === 'function' && cb[\"y\"]([1]);",
+    "// made at noon\n[1]",
 ]
 
 

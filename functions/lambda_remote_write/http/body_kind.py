@@ -33,13 +33,14 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 _ZLIB_LEVELS = (0x01, 0x5E, 0x9C, 0xDA)
 _PREFIX = re.compile(
     r"\)\]\}'?,?|while\s*\(\s*(?:1|true)\s*\)\s*;|for\s*\(\s*;\s*;\s*\)\s*;|\{\}\s*&&|throw\s+1\s*;"
-    r"|/\*(?:-secure-)?\s*(?=[\[{])|/\*[^*]{0,50}\*/"
+    r"|/\*(?:-secure-)?\s*(?=[\[{])|/\*[^*]{0,50}\*/|//[^\n]{0,50}\n\s*(?=[\[{])"
 )
+_SCRIPT_COMMENTS = r"(?:/\*[^*]{0,50}\*/\s*|//[^\n]{0,50}\n\s*)*"
 _CALL = re.compile(
-    r"(?:/\*\*/\s*)?(?:typeof\s+[\w$.]+\s*===?\s*'function'\s*&&\s*)?"
+    _SCRIPT_COMMENTS + r"(?:typeof\s+[\w$.]+\s*===?\s*'function'\s*&&\s*|[\w$.]+\s*&&\s*)?"
     r"[A-Za-z_$][\w$.\[\]\"']*\s*\(\s*(?=[\[{\"])"
 )
-_ASSIGNMENT = re.compile(r"(?:var|let|const|window\.)?\s*[A-Za-z_$][\w$.]*\s*=\s*(?=[\[{])")
+_ASSIGNMENT = re.compile(_SCRIPT_COMMENTS + r"(?:var|let|const|window\.)?\s*[A-Za-z_$][\w$.]*\s*=\s*(?=[\[{])")
 _EVENT_STREAM = re.compile(r"(?:(?:event|id|retry):.*\n|:.*\n)*data:")
 _HTML = re.compile(r"<!doctype html|<(?:html|head|body|meta|script|div|p|h[1-6]|pre|center)(?=[\s>/])", re.IGNORECASE)
 _XML = re.compile(r"<(?:\?xml\b|!\[CDATA\[|!DOCTYPE\s|[A-Za-z_][\w.:-]*[\s>/])")
@@ -121,7 +122,7 @@ def key_for(content: bytes | bytearray, content_type: str) -> tuple[str, str]:
     head = bytes(content[:_LOOKED_AT])
     kind = kind_of_body(head, content_type).removeprefix("this is ")
     if kind.startswith("JSON behind a prefix"):
-        return "strip_prefix", cut(printable(_prefix((_text(head) or "").lstrip(_WHITE))), _SHOWN)
+        return "strip_prefix", cut(_prefix((_text(head) or "").lstrip(_WHITE)), _SHOWN)
     return next(((name, value) for start, name, value in _KEYS if kind.startswith(start)), ("", ""))
 
 
@@ -129,9 +130,15 @@ def advice(content: bytes | bytearray, content_type: str) -> str:
     """The same in words: the end of a sentence."""
     name, value = key_for(content, content_type)
     if name == "strip_prefix":
-        value = f'"{value}"' if "'" in value else f"'{value}'"
+        value = in_yaml(value)
     other = ", or what it is written in" if value == _GUESS else ""
     return f"; write {name}: {value}{other}" if name else ""
+
+
+def in_yaml(text: str) -> str:
+    """A text in the quotes that YAML needs for it, on one line."""
+    is_plain = "'" not in text and text.isprintable()
+    return f"'{text}'" if is_plain else json.dumps(text, ensure_ascii=not text.isprintable())
 
 
 def charset_advice(content: bytes | bytearray, content_type: str) -> str:
@@ -217,7 +224,7 @@ def _json_behind(text: str) -> str:
 
 
 def _prefix(text: str) -> str:
-    found = _CALL.match(text) or _PREFIX.match(text) or _ASSIGNMENT.match(text)
+    found = _CALL.match(text) or _ASSIGNMENT.match(text) or _PREFIX.match(text)
     return found[0].strip() if found else ""
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from ..config.schema import BodyFormat
 from ..config.shown_json import shown
-from ..http.body_kind import advice, beginning, charset_advice, described, is_markup, json_behind
+from ..http.body_kind import advice, beginning, charset_advice, described, in_yaml, is_markup, json_behind
 from ..model.drop_reasons import DropReason
 from ..model.reason_counts import ReasonCounts
 from .charset import NotText, in_utf8
@@ -62,7 +62,7 @@ class _Text:
     def wrong(self, detail: str) -> NotJson:
         """The error that says what is wrong, what the body is, and which other key reads it."""
         key, prefix = advice(self.content, self.content_type), self.body_format.strip_prefix.strip()
-        has_it = key.endswith((f"format: {self.format}", f"strip_prefix: '{prefix}'", f'strip_prefix: "{prefix}"'))
+        has_it = key.endswith((f"format: {self.format}", f"strip_prefix: {in_yaml(prefix)}"))
         advised = "" if has_it else key
         return NotJson(f"{detail}; {described(self.content, self.content_type)}{advised}")
 
