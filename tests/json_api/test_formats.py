@@ -482,11 +482,14 @@ def test_a_text_beside_attributes_is_said_where_it_stands(rig: Rig) -> None:
 
 @pytest.mark.parametrize(("items", "expected"), [(1, [0]), (2, [0, 1])])
 def test_one_element_and_several_are_walked_alike(rig: Rig, items: int, expected: list[int]) -> None:
-    """A step without [] takes an object and a list."""
-    listed = "".join(f"<item><v>{index}</v><n>{index}</n></item>" for index in range(items))
+    """A step without [] takes an object and a list: the place of the only one is 0."""
+    listed = "".join(f"<item><v>{index}</v><n>{index}</n><w><x>1</x></w></item>" for index in range(items))
     served(rig, f"<list>{listed}</list>", "text/xml")
-    assert error(rig.push(rig.job("{name: m, records: list.item, value: v, labels: {n: n}}"))) == ""
-    assert rig.lines() == [f'm{{n="{value}"}} {value} @{NOW_MS}' for value in expected]
+    labels = "{n: n, i: '@index'}"
+    inner = "{name: o, records: [list.item, w], value: x, labels: {i: '^@index', j: '@index'}}"
+    assert error(rig.push(rig.job(f"{{name: m, records: list.item, value: v, labels: {labels}}}, {inner}"))) == ""
+    of_items = [f'm{{i="{value}",n="{value}"}} {value} @{NOW_MS}' for value in expected]
+    assert rig.lines() == [*of_items, *(f'o{{i="{value}",j="0"}} 1 @{NOW_MS}' for value in expected)]
 
 
 # --- Prefixes ---------------------------------------------------------------------------------------------------------

@@ -462,7 +462,7 @@ class Records:
             return list(map(str, indices)) if has_keys else None, records, indices
         if type(found) is dict and has_keys:
             return list(found), list(found.values()), range(len(found))
-        return None, [found], None
+        return None, [found], range(1)  # as a list of one, which many an API makes an object of
 
     def absence(self, answers: Iterable[Any]) -> Trace | None:
         """Why no document has records; None where an empty list says that there are none."""
