@@ -85,6 +85,20 @@ class ApiRequest:
             body_format=job.body_format,
         )
 
+    def source(self) -> SourceRequest:
+        """The request for the first page, before templates are filled, and without its body, which they make."""
+        return SourceRequest(
+            self.method,
+            self.url,
+            self.http,
+            self.max_bytes,
+            self.is_success,
+            public_headers=(("Accept", _ACCEPT[self.body_format.format]),),
+            accept_encoding=content_coding.ALL,
+            allow_link_local=self.allow_link_local,
+            unix_socket=self.unix_socket,
+        )
+
     def at(self, now_ms: int) -> ApiRequest:
         """The request of this moment."""
         url = templates.url_at(self.url, self.templates.format, now_ms)
@@ -259,19 +273,8 @@ def fetch_pages(
     what `read` raises."""
     walk, left_bytes, bodies = PageWalk(request), request.max_bytes, list[Body]()
     for url, body in walk.requests():
-        page = SourceRequest(
-            request.method,
-            url,
-            request.http,
-            left_bytes,
-            request.is_success,
-            body=body,
-            public_headers=(("Accept", _ACCEPT[request.body_format.format]),),
-            accept_encoding=content_coding.ALL,
-            allow_link_local=request.allow_link_local,
-            unix_socket=request.unix_socket,
-            stored=stored if not walk.pages else None,
-        )
+        known = stored if not walk.pages else None
+        page = replace(request.source(), url=url, max_bytes=left_bytes, body=body, stored=known)
         found = _fetched(request, page, fetcher, deadline)
         left_bytes -= len(found.content)
         bodies = [found] if not walk.pages else []

@@ -11,7 +11,7 @@ from ..config.expression_trace import is_true
 from ..config.schema import JsonJob
 from ..config.shown_json import first_characters
 from ..http.conditional import Body, StoredAnswer
-from ..http.fetch import Fetcher, SourceRequest
+from ..http.fetch import Fetcher
 from ..model.samples import Intern, Labels
 from ..model.scrape import Scrape
 from .decode import NotJson, evaluation, format_of, record_reader
@@ -81,18 +81,8 @@ class JsonReader:
 
     def _renew_login(self) -> None:
         """Many APIs tell of a session that has ended with 200: in the document, or with a page to log in."""
-        if self._fetcher and self.job.http.login:
-            request = self.request
-            self._fetcher.renew_login(
-                SourceRequest(
-                    request.method,
-                    request.url,
-                    request.http,
-                    request.max_bytes,
-                    allow_link_local=request.allow_link_local,
-                    unix_socket=request.unix_socket,
-                )
-            )
+        if self._fetcher:
+            self._fetcher.renew_login(self.request.source())
 
     def _document(self, page: JsonPage) -> Any:
         """Columns are read here, where they are used and in the thread that keeps their values; the bytes are let go of
