@@ -107,6 +107,7 @@ AUTH = [
     ("bearer from the environment", "authorization: {credentials_ref: 'env:TOKEN'}", "Bearer tok-env"),
     ("another type", "authorization: {type: Token, credentials: tok}", "Token tok"),
     ("a type alone", "authorization: {type: Negotiate}", "Negotiate"),
+    ("a bare key", "headers: {authorization: {ref: 'env:TOKEN'}}", "tok-env"),
     ("deprecated bearer_token", "bearer_token: tok", "Bearer tok"),
     ("deprecated bearer_token_file", "bearer_token_file: '%/token'", "Bearer tok-file"),
 ]
@@ -334,13 +335,14 @@ def test_a_redirect_within_the_origin_keeps_credentials(rig: Rig) -> None:
     )
 
 
+@pytest.mark.parametrize("keys", [CREDENTIALS, "headers: {Authorization: tok}"])
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_to_another_origin_takes_no_credentials(rig: Rig, status: int) -> None:
+def test_a_redirect_to_another_origin_takes_no_credentials(rig: Rig, status: int, keys: str) -> None:
     """Another port is another origin."""
     with Api() as other:
         other.serve("/doc", GOOD)
         rig.api.serve("/old", redirect(f"{other.url}/doc", status))
-        report = rig.push(rig.job(METRIC, path="/old", keys=CREDENTIALS))
+        report = rig.push(rig.job(METRIC, path="/old", keys=keys))
         assert error(report) == ""
         (request,) = other.requests
     names = {name.lower() for name in request.headers}

@@ -86,8 +86,12 @@ def read_body_format(section: Section) -> BodyFormat:
 
 
 def with_headers(entry: Section, http: HttpClientConfig) -> HttpClientConfig:
-    """`headers` is the short form of `http_headers`, with one value for each name."""
-    headers = http_client.secret_headers(entry, http_client.RESERVED_FOR_SOURCES)
+    """`headers` is the short form of `http_headers`, with one value for each name. Many an API wants a bare key in
+    Authorization, which `authorization` cannot say: it sends a scheme with it."""
+    reserved = http_client.RESERVED_FOR_SOURCES
+    if not http.has_authorization:
+        reserved -= {"authorization"}
+    headers = http_client.secret_headers(entry, reserved)
     if entry.has("headers") and entry.has("http_headers"):
         entry.problem("headers", SHORT_FORM.format("http_headers"))
     return replace(http, http_headers=headers) if headers else http

@@ -185,6 +185,14 @@ class HttpClientConfig:
         return self.oauth2 is not None or any(secret.literal is None for secret in self.held)
 
     @property
+    def has_authorization(self) -> bool:
+        """Whether a key makes the header Authorization. What `login` gives goes there unless it says otherwise."""
+        login = self.login
+        is_by_login = login is not None and login.token is not None and login.use.header.lower() == "authorization"
+        others = (self.basic_auth, self.authorization, self.oauth2, self.digest_auth, self.sigv4)
+        return is_by_login or any(one is not None for one in others)
+
+    @property
     def content_type(self) -> str:
         """The type of a request's body, as the config says it in plain; "" where it does not."""
         literals = [one.literal or "" for name, (one, *_) in self.http_headers if name.lower() == "content-type"]

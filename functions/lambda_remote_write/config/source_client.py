@@ -20,7 +20,7 @@ def read(section: Section, reserved: Collection[str], url: str, env_vars: Mappin
     if found.digest_auth and len(others) > 1:
         section.problem("digest_auth", f"cannot stand with {others[0]}: leave one of the two out")
     login = found.login
-    if login and login.token is not None and login.use.header.lower() == "authorization" and others:
+    if others and HttpClientConfig(login=login).has_authorization:
         detail = f"its token goes into Authorization, where {others[0]} goes: leave one of the two out"
         section.problem("login", f"{detail}, or give login.use another header, or a query")
     return sigv4.of_source(section, found, url, env_vars)
