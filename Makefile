@@ -40,20 +40,26 @@ $(PY):
 	@$(PYTHON) -m venv $(VENV) \
 	  || { rm -rf $(VENV); echo "$(PYTHON) cannot make an environment: install its venv module (Debian: python3-venv)" >&2; exit 1; }
 
+# pip uses one core, so two of them install at a time, each every other package of the lock.
+define install_lock
+	@awk -v part="$(VENV)/lock-" '/^[a-zA-Z0-9]/ { n = 1 - n } { print > (part n+0) }' $<
+	@printf '%s\n' 0 1 | xargs -P 2 -I {} $(INSTALL) --require-hashes -r $(VENV)/lock-{}
+endef
+
 # The project itself is installed as it stands: `pusher` then works from any folder.
 INSTALL = $(PY) -m pip install --quiet --no-deps
 INSTALL_PROJECT = $(INSTALL) --no-build-isolation --editable .
 
 $(VENV)/.run: requirements/run.txt pyproject.toml | $(PY)
 	@echo "installing what the demo and the command line need"
-	@$(INSTALL) --require-hashes -r $<
+	$(install_lock)
 	@$(INSTALL_PROJECT)
 	@touch $@
 
 # Contains the other one.
 $(VENV)/.dev: requirements/dev.txt requirements/run.txt pyproject.toml | $(PY)
 	@echo "installing what development needs"
-	@$(INSTALL) --require-hashes -r $<
+	$(install_lock)
 	@$(INSTALL_PROJECT)
 	@touch $(VENV)/.run $@
 

@@ -118,9 +118,11 @@ def test_every_metric_is_documented_with_its_type() -> None:
 
 
 def test_names_mean_what_they_mean_in_a_lambda() -> None:
-    """Two names are of both: how many series are remembered, and which version runs."""
+    """Three names are of both: how many series are remembered, which version runs, and whether the newest config is in
+    use."""
     of_runs = {family.name for family in self_metrics.FAMILIES}
-    assert of_runs & documented().keys() == {"pusher_build_info", "pusher_series_cache_size"}
+    shared = {"pusher_build_info", "pusher_series_cache_size", "pusher_config_last_reload_successful"}
+    assert of_runs & documented().keys() == shared
 
 
 @pytest.mark.parametrize(
