@@ -226,6 +226,31 @@ def test_a_list_that_has_not_changed_is_not_sent_again(rig: Rig) -> None:
     assert (addresses(first), addresses(second), second.warnings) == (["h:1"], ["h:1"], [])
 
 
+@pytest.mark.parametrize(
+    "ended", [raw("<!DOCTYPE html><html><form></form></html>", "text/html"), Answer.json({"error": "session"})]
+)
+def test_a_session_that_has_ended_with_a_good_status_is_renewed_for_the_next_list(rig: Rig, ended: Answer) -> None:
+    tokens = ["first", "second"]
+    valid = "first"
+
+    def answer(request: Request) -> Any:
+        if request.path == "/login":
+            return {"token": tokens.pop(0)}
+        return [{"host": "h:1"}] if request.headers["Authorization"] == f"Bearer {valid}" else ended
+
+    with Api(answer) as api:
+        login = {"url": f"{api.url}/login", "token": "token"}
+        discovery = rig.discovery(api.entry(target="host", login=login, refresh_interval="1ms"))
+        assert addresses(discovery.targets(rig.deadline())) == ["h:1"]
+        valid = "second"
+        rig.clock.ahead += 60
+        (warning,) = discovery.targets(rig.deadline()).warnings
+        assert "stays in use" in warning
+        rig.clock.ahead += 60
+        found = discovery.targets(rig.deadline())
+    assert (addresses(found), found.warnings, tokens) == (["h:1"], [], [])
+
+
 def test_pages_that_are_left_out_are_said(rig: Rig) -> None:
     with Api(lambda request: {"items": [{"host": request.query[-1]}], "next": int(request.query[-1], 36) + 1}) as api:
         pagination = {"style": "cursor", "path": "next", "max_pages": 2}

@@ -279,6 +279,7 @@ def test_a_run_renews_a_login_once_whatever_its_pages_say(rig: Rig) -> None:
 LOGIN_PAGE = Answer(200, {"Content-Type": "text/html"}, b"<!DOCTYPE html><html><form action=login></form></html>")
 ENDED = [
     ("an error that fail_if finds", Answer.json({"v": 0, "success": False}), ", fail_if: 'success == `false`'"),
+    ("an error instead of the value", Answer.json({"success": False}), ""),
     ("a page to log in", LOGIN_PAGE, ""),
     ("a redirect to one", Answer(302, {"Location": "/welcome"}), ""),
 ]

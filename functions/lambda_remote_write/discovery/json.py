@@ -107,6 +107,7 @@ class _JsonList:
         read = _read(self._config, documents)
         records = len(read.targets) + len(read.bad)
         if not read.targets and (missing := records_missing(self._config.records, documents)):
+            self._fetcher.renew_login(self._request.source())
             raise self._failed(missing)
         if read.bad and not read.targets:
             of_all = f"none of {records} records names a target" if records > 1 else "the record names no target"

@@ -75,7 +75,9 @@ class JsonReader:
             added = self.mapper.map(documents, scrape, run, now_ms)
         _account_for_bodies(pages, documents, scrape)
         self._check_pagination(answer, scrape)
-        if not all(one.failed for one in scrape.metrics):  # an answer that was no good is asked for in full
+        if all(one.failed for one in scrape.metrics):
+            self._renew_login()
+        else:  # an answer that was no good is asked for in full
             self._stored = answer.stored
         return added
 
