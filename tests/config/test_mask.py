@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import timeit
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
@@ -130,6 +131,32 @@ def test_it_forgets_the_oldest_cookies() -> None:
         mask.add_cookies(f"sid=cookie-{number:06}")
     assert mask("cookie-000999") == MASKED
     assert mask("cookie-000001") == "cookie-000001"
+
+
+def test_what_is_a_secret_and_a_cookie_stays_one_when_the_cookie_is_forgotten() -> None:
+    mask = Mask()
+    mask.add(KEY)
+    mask.add_passing(KEY, *(f"cookie-value-{number}" for number in range(300)))
+    assert mask(f"{KEY} cookie-value-299") == f"{MASKED} {MASKED}"
+    mask.add_passing(*(f"other-value-{number}" for number in range(300)))
+    assert mask(f"{KEY} cookie-value-299") == f"{MASKED} cookie-value-299"
+
+
+@given(st.lists(st.text("ab1/ ", min_size=2, max_size=12), min_size=1, max_size=4), st.text("ab1/ %2F", max_size=40))
+@example(["ab1/ab1/ab"], "x ab1/ab1/a")
+def test_a_long_text_loses_what_a_short_one_does(secrets: list[str], text: str) -> None:
+    behind = " " * 20_001
+    assert masked(text + behind, *secrets) == masked(text, *secrets) + behind
+
+
+def test_a_message_takes_no_longer_with_many_secrets() -> None:
+    """A hundred APIs that refuse their keys at once must not take the time that the run has left."""
+    text = "api.example.com answered 403: the key is unknown here. " * 9
+    one, many = Mask(), Mask()
+    one.add(KEY)
+    many.add(*(f"{number * 7919}-{KEY}" for number in range(500)))
+    first, second = (min(timeit.repeat(lambda mask=mask: mask(text), number=3, repeat=9)) for mask in (one, many))
+    assert second < 20 * first
 
 
 # White space around a secret is not part of what is sent, so it does not make a short secret a long one.

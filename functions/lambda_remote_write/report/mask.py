@@ -11,6 +11,7 @@ import itertools
 import json
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
@@ -19,6 +20,7 @@ _MIN_ANYWHERE = 8
 """A secret of so many characters is masked wherever it stands, and also its beginning where a message was cut. A
 shorter one is masked as a word of its own only: it may be part of many an honest word. A single character never is."""
 _MAX_SECRETS, _MAX_PASSING = 1_000, 200  # tokens and cookies change for as long as the process lives
+_READ_ONCE = 20_000  # characters of a text that is read once; of a longer one each head is looked for
 _MIN_LINE = 16  # characters of one line of a longer secret, as a PEM key
 _CREDENTIAL_WORDS = frozenset(
     ("key", "apikey", "appid", "appkey", "accesskey", "token", "secret", "password", "passwd", "passphrase", "pwd",
@@ -59,13 +61,15 @@ class Mask:
     """The secrets of one process. Safe for several threads."""
 
     def __init__(self) -> None:
-        self._secrets: dict[str, tuple[str, ...] | None] = {}  # -> the forms to look for, once they were needed
-        self._passing: dict[str, tuple[str, ...] | None] = {}
+        self._secrets: dict[str, set[str]] = {}  # -> the forms that are looked for; none before they were needed
+        self._passing: dict[str, set[str]] = {}
+        self._added: list[tuple[dict[str, set[str]], str]] = []  # whose forms are not made yet
+        self._forms = _Forms()
         self._lock = threading.Lock()
 
     def add(self, *secrets: str) -> None:
         """From now on these are masked. One that was added before costs nothing."""
-        _add(self._secrets, secrets, _MAX_SECRETS, self._lock)
+        self._add(self._secrets, secrets, _MAX_SECRETS)
 
     def add_header(self, name: str, value: str) -> None:
         """The value of a header that goes out, unless its name says that it is no secret."""
@@ -80,7 +84,7 @@ class Mask:
 
     def add_passing(self, *secrets: str) -> None:
         """What comes or goes once, as the response to a challenge: the newest of these are masked."""
-        _add(self._passing, secrets, _MAX_PASSING, self._lock)
+        self._add(self._passing, secrets, _MAX_PASSING)
 
     def add_request(self, url: str, body: bytes | None = None) -> None:
         """What stands in an address and in a body of JSON or form fields under names as `token` or `apiKey`."""
@@ -90,31 +94,74 @@ class Mask:
     def __call__(self, text: str) -> str:
         """The text with every secret in it replaced."""
         with self._lock:
-            known = [(held, secret) for held in (self._secrets, self._passing) for secret in held]
-        spans: list[tuple[int, int]] = []
-        for held, secret in known:
-            forms = held.get(secret)
-            if forms is None:
-                forms = tuple(_forms(secret))
-                if secret in held:
-                    held[secret] = forms
-            for form in forms:
-                spans += _spans(text, form)
-        return _covered(text, spans)
+            for held, secret in self._added:
+                if secret in held and not held[secret]:
+                    held[secret] = _forms(secret)
+                    self._forms.add(held[secret])
+            self._added.clear()
+        return _covered(text, list(self._forms.spans(text)))
 
     def quoted(self, text: str, limit: int) -> str:
         """Foreign text for a message: without secrets, on one printable line, of at most `limit` characters."""
         return cut(printable(" ".join(self(text).split())), limit)
 
+    def _add(self, held: dict[str, set[str]], secrets: Iterable[str], maximum: int) -> None:
+        for secret in secrets:
+            if secret in held:
+                continue
+            with self._lock:
+                held[secret] = set()
+                self._added.append((held, secret))
+                while len(held) > maximum:
+                    self._forms.remove(held.pop(next(iter(held))))
 
-def _add(held: dict[str, tuple[str, ...] | None], secrets: Iterable[str], maximum: int, lock: threading.Lock) -> None:
-    for secret in secrets:
-        if secret in held:
-            continue
-        with lock:
-            held[secret] = None
-            while len(held) > maximum:
-                held.pop(next(iter(held)))
+
+class _Forms:
+    """What is looked for, by its first characters: a message is read once, however many secrets there are."""
+
+    def __init__(self) -> None:
+        self._by_head: dict[str, Counter[str]] = {}
+        self._sizes: Counter[int] = Counter()  # of the heads
+
+    def add(self, forms: Iterable[str]) -> None:
+        for form in forms:
+            head = form[:_MIN_ANYWHERE]
+            if head not in self._by_head:
+                self._by_head[head] = Counter()
+                self._sizes[len(head)] += 1
+            self._by_head[head][form] += 1
+
+    def remove(self, forms: Iterable[str]) -> None:
+        for form in forms:
+            head = form[:_MIN_ANYWHERE]
+            found = self._by_head[head]
+            found[form] -= 1
+            if not found[form]:
+                del found[form]
+            if not found:
+                del self._by_head[head]
+                self._sizes[len(head)] -= 1
+
+    def spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where one of them stands in the text."""
+        for at, head in self._heads_of(text) if len(text) <= _READ_ONCE else self._heads_in(text):
+            for form in tuple(self._by_head.get(head, ())):
+                if end := _end(text, form, at):
+                    yield at, end
+
+    def _heads_of(self, text: str) -> Iterator[tuple[int, str]]:
+        for size in [size for size, count in tuple(self._sizes.items()) if count]:
+            for at in range(len(text) - size + 1):
+                if text[at : at + size] in self._by_head:
+                    yield at, text[at : at + size]
+
+    def _heads_in(self, text: str) -> Iterator[tuple[int, str]]:
+        """The same, quicker for a long text and few secrets."""
+        for head in tuple(self._by_head):
+            at = text.find(head)
+            while at >= 0:
+                yield at, head
+                at = text.find(head, at + 1)
 
 
 def _cookie_values(header: str) -> Iterator[str]:
@@ -263,22 +310,17 @@ def _base64_forms(secret: str) -> Iterator[str]:
             yield from (inner, inner.translate(str.maketrans("+/", "-_")))
 
 
-def _spans(text: str, form: str) -> Iterator[tuple[int, int]]:
-    """Where a form stands in the text, or begins to and was cut."""
-    head = form[:_MIN_ANYWHERE]
-    at = text.find(head)
-    while at >= 0:
-        end = at + len(head)
-        while end < len(text) and end - at < len(form) and text[end] == form[end - at]:
-            end += 1
-        is_whole, is_word_behind = end - at == len(form), _WORD_AFTER.match(text, end) is not None
-        if len(form) < _MIN_ANYWHERE:
-            is_masked = not is_word_behind and not _WORD_BEFORE.search(text, 0, at)
-        else:
-            is_masked = is_whole or not is_word_behind
-        if is_masked and text[max(at - 1, 0) : end + 1] != MASKED:
-            yield at, end
-        at = text.find(head, at + 1)
+def _end(text: str, form: str, at: int) -> int:
+    """Where a form ends whose head stands there, or where it was cut; 0 for an honest word."""
+    end = at + min(len(form), _MIN_ANYWHERE)
+    while end < len(text) and end - at < len(form) and text[end] == form[end - at]:
+        end += 1
+    is_whole, is_word_behind = end - at == len(form), _WORD_AFTER.match(text, end) is not None
+    if len(form) < _MIN_ANYWHERE:
+        is_masked = not is_word_behind and not _WORD_BEFORE.search(text, 0, at)
+    else:
+        is_masked = is_whole or not is_word_behind
+    return end if is_masked and text[max(at - 1, 0) : end + 1] != MASKED else 0
 
 
 def _covered(text: str, spans: list[tuple[int, int]]) -> str:
