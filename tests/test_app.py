@@ -273,10 +273,11 @@ def test_the_deadline_leaves_time_for_the_report(context: Context | None, second
     assert deadline_of(context) - time.monotonic() == pytest.approx(seconds, abs=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", ["api", "amp"])
 def test_the_remaining_time_of_the_invocation_is_respected(function: Function, who: str) -> None:
     {"api": function.api, "amp": function.amp}[who].always(Fault.hang())
-    context = Context(seconds=2.0)
+    context = Context(seconds=6.0)
     if who == "amp":
         with pytest.raises(PushFailed):
             function({}, context)

@@ -126,12 +126,13 @@ def test_a_write_that_hangs_is_undelivered_and_the_next_run_sends_the_record_aga
         assert store.done.wait(20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", ["get", "put"])
 def test_a_state_object_that_hangs_does_not_hold_up_a_run(operation: str, api: Api, receiver: Receiver) -> None:
     store = Hanging(MemoryStore(), operation, "state/")
     with environment_over(store, api, receiver, "on_failure") as environment:
         started = time.monotonic()
-        report = push(environment, tick(environment), started + 3)
+        report = push(environment, tick(environment), started + 8)
         assert time.monotonic() - started < 30
         store.released.set()
         assert report.deliveries[0].accepted == report.deliveries[0].collected

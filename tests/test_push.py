@@ -257,13 +257,14 @@ def test_a_job_that_runs_seldom_gets_its_metadata_through(api: Api, source: Sour
 # --- Time and memory --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_slow_source_does_not_starve_the_delivery_of_the_others(api: Api, source: Source, receiver: Receiver) -> None:
     hanging = api.serve("/hanging", Fault.hang())
     text = config_text([job(source.url), job(hanging, "hanging", scrape_timeout="30s")], [endpoint(receiver, "amp")])
     with warm_of(text) as environment:
         started = time.monotonic()
-        report = run(environment, seconds=1.5)
-        assert time.monotonic() - started < 10
+        report = run(environment, seconds=5)
+        assert time.monotonic() - started < 25
     assert not report.failed
     assert report.deliveries[0].accepted == 3 + 2 * SYNTHETIC
 

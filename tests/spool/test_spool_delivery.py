@@ -59,6 +59,7 @@ def amp(world: World) -> Iterator[Receiver]:
         yield running
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_is_down_neither_delays_nor_loses_the_others_samples(world: World) -> None:
     with Receiver(now=world.clock.time) as up, Receiver(now=world.clock.time) as down:
         down.always(Fault.hang())
@@ -66,7 +67,7 @@ def test_an_endpoint_that_is_down_neither_delays_nor_loses_the_others_samples(wo
             [endpoint(up, "up"), endpoint(down, "down", remote_timeout="100ms", queue_config=SLOW)]
         )
         for _ in range(3):
-            first, second = world.run(environment, seconds=0.6).deliveries
+            first, second = world.run(environment, seconds=2.0).deliveries
             assert (first.accepted, first.spooled.total(), second.accepted) == (SAMPLES, 0, 0)
         down.always(None)
         first, second = world.run(environment).deliveries
@@ -76,16 +77,17 @@ def test_an_endpoint_that_is_down_neither_delays_nor_loses_the_others_samples(wo
         assert in_order(down)
 
 
+@pytest.mark.slow
 def test_progress_of_a_backlog_is_reported_and_bounded_by_the_runs_time(world: World, amp: Receiver) -> None:
     environment = world.new_environment([endpoint(amp, "amp")])
     amp.always(Fault.status(404))
     for _ in range(20):
         world.run(environment)
-    amp.always(Fault.delay(0.1))
+    amp.always(Fault.delay(0.25))
     seen = []
     for _ in range(20):
         started = time.monotonic()
-        (delivery,) = world.run(environment, seconds=1.0).deliveries
+        (delivery,) = world.run(environment, seconds=2.5).deliveries
         assert time.monotonic() - started < 10
         seen.append((delivery.waiting.entries, delivery.waiting.drained, delivery.spooled.counts["behind_backlog"]))
         if not delivery.waiting.entries:
@@ -294,12 +296,13 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     released.set()
 
 
+@pytest.mark.slow
 def test_a_look_up_that_hangs_costs_no_sample(world: World, resolver: threading.Event, amp: Receiver) -> None:
     """The run ends in time, and what it could not send waits; the thread that wakes up later records nothing."""
     entry = endpoint(amp, "amp") | {"url": amp.url.replace("127.0.0.1", "hangs.invalid")}
     environment = world.new_environment([entry])
     started = time.monotonic()
-    (delivery,) = world.run(environment, seconds=1.5).deliveries
+    (delivery,) = world.run(environment, seconds=4.0).deliveries
     assert time.monotonic() - started < 15
     assert delivery.spooled.counts == {"no_result": SAMPLES}
     accounting = dict(delivery.spooled.counts), delivery.accepted, delivery.attempts
@@ -312,6 +315,7 @@ def test_a_look_up_that_hangs_costs_no_sample(world: World, resolver: threading.
     assert in_order(amp)
 
 
+@pytest.mark.slow
 def test_a_look_up_that_hangs_in_the_backlog_leaves_it_as_it_is(
     world: World, resolver: threading.Event, amp: Receiver
 ) -> None:
@@ -321,7 +325,7 @@ def test_a_look_up_that_hangs_in_the_backlog_leaves_it_as_it_is(
     amp.always(None)
     entry = endpoint(amp, "amp") | {"url": amp.url.replace("127.0.0.1", "hangs.invalid")}
     cold = world.new_environment([entry])
-    (delivery,) = world.run(cold, seconds=1.5).deliveries
+    (delivery,) = world.run(cold, seconds=4.0).deliveries
     assert (delivery.taken, delivery.spooled.counts) == (0, {"no_result": SAMPLES})
     assert sum(one.samples for one in world.kept("spool")) == 2 * SAMPLES
     resolver.set()
