@@ -19,7 +19,7 @@ from lambda_remote_write.dependencies import Dependencies
 
 from .activity import Activity, WatchedTransport, shown
 from .command import BAD, NOT_DELIVERED, OK, BadUsage, Command, Example
-from .terminal import WRONG, Console, Parser, be_quiet, refuse, say_json
+from .terminal import WRONG, Console, Parser, quiet, refuse, say_json
 from .terminal import say as print  # noqa: A004 - nothing here is printed in another way
 
 _MODULES = {
@@ -60,14 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         argcomplete.autocomplete(parser(commands(env_vars.get("COMP_LINE", "").split()[1:2])))  # it ends the process
     called = commands(given[:1]) or commands()
     options = parser(called).parse_args(with_relative_times(given))
-    be_quiet(is_quiet=options.quiet)
-    try:
-        return _run(called[options.command], options, env_vars)
-    except (ConfigError, Unreadable) as error:
-        return _refuse(options, error)
-    except BadUsage as error:
-        refuse(str(error), as_json=options.json)
-        return BAD
+    with quiet(is_quiet=options.quiet):
+        try:
+            return _run(called[options.command], options, env_vars)
+        except (ConfigError, Unreadable) as error:
+            return _refuse(options, error)
+        except BadUsage as error:
+            refuse(str(error), as_json=options.json)
+            return BAD
 
 
 def _run(command: Command, options: argparse.Namespace, env_vars: Mapping[str, str]) -> int:

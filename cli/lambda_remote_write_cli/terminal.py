@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 import builtins
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NoReturn, TextIO
@@ -28,9 +30,14 @@ class _Settings:
 _settings = _Settings()
 
 
-def be_quiet(*, is_quiet: bool) -> None:
-    """From now on `say` prints only lines that are wrong or a warning, and those that go to a given file."""
-    _settings.is_quiet = is_quiet
+@contextmanager
+def quiet(*, is_quiet: bool) -> Iterator[None]:
+    """Within it `say` prints only lines that are wrong or a warning, and those that go to a given file."""
+    before, _settings.is_quiet = _settings.is_quiet, is_quiet
+    try:
+        yield
+    finally:
+        _settings.is_quiet = before
 
 
 def say(text: object, file: TextIO | None = None, *, style: str = "", flush: bool = False) -> None:

@@ -12,7 +12,7 @@ import pytest
 from lambda_remote_write.http.types import HttpRequest
 from lambda_remote_write_cli.activity import Activity, shown
 from lambda_remote_write_cli.main import main
-from lambda_remote_write_cli.terminal import Console
+from lambda_remote_write_cli.terminal import Console, say
 from sandbox.api import Api
 
 REQUEST = HttpRequest("GET", "http://me:hunter22@h.example.com/a?key=hunter22", {})
@@ -99,6 +99,12 @@ def test_quiet_prints_only_what_is_wrong(api: Api, tmp_path: Path, capsys: pytes
     assert out[0].startswith("usage: down: ")
     assert main(["check", str(tmp_path / "none.yaml"), "-q"]) == 2
     assert "none.yaml" in capsys.readouterr().err
+
+
+def test_a_quiet_command_does_not_silence_the_next_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(tmp_path / "none.yaml"), "-q"]) == 2
+    say("of the next one")
+    assert capsys.readouterr().out == "of the next one\n"
 
 
 def test_quiet_and_verbose_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,8 +38,9 @@ def test_no_bytes_bring_a_reader_down(format_name: str, tmp_path: Path, require:
     require(importlib.util.find_spec("atheris"), "atheris")
     for page in (PAGES / format_name).iterdir():
         (tmp_path / page.name).write_bytes(page.read_bytes()[:4_096])
-    # Without a timeout of its own: its alarm has killed the process on a busy machine. A hang is found below.
-    options = [f"-max_total_time={SECONDS}", "-max_len=4096", "-timeout=0", f"-artifact_prefix={tmp_path}/"]
+    # With a timeout that never comes: any shorter one, and none, ends it on a machine that stood still. A hang is found
+    # below.
+    options = [f"-max_total_time={SECONDS}", "-max_len=4096", "-timeout=600", f"-artifact_prefix={tmp_path}/"]
     result = fuzzed(format_name, *options, str(tmp_path))
     if result.returncode < 0 and not any(tmp_path.glob("crash-*")):  # a signal ended the fuzzer, and no input did
         result = fuzzed(format_name, *options, str(tmp_path))
